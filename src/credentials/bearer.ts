@@ -1,0 +1,88 @@
+// What the proxy and the OAuth port see of a credential. Types only: the proxy asks for headers and reports
+// refusals; pages read the status and give orders. Neither ever sees a refresh token.
+import type { ErrorCode } from '../errors/catalogue.ts';
+import type { SidebearerError } from '../errors/sidebearer-error.ts';
+import type { Account, AuthorizationCodeLogin, Grant, ProviderKind, TokenAnswer } from '../providers/provider.ts';
+
+/** Headers that are ready to be sent, made once for each token. */
+export interface Authorization {
+  /** Which token this is; a 401 is judged by whether it is still the current one. */
+  readonly generation: number;
+  /** Name, value, name, value … */
+  readonly rawHeaders: readonly string[];
+}
+
+/** What the proxy needs of a credential. */
+export interface Bearer {
+  readonly name: string;
+  /**
+   * Lower-cased names of every header that this credential may inject: the client's own are removed whether or not
+   * there is a value to put in their place.
+   */
+  readonly injectedNames: readonly string[];
+  /** The headers of a token that is valid now, else undefined. Hot: no allocation, no promise. */
+  authorization(): Authorization | undefined;
+  /**
+   * The headers as soon as there are any: starts or joins a refresh where none is valid, in a bounded queue.
+   * @param signal the client's departure: leaves the queue, never the refresh
+   * @throws grant_*, access_token_expired, breaker_open, refresh_wait_timeout, refresh_queue_full, … with
+   *   `retryAfterMs` where waiting helps; the signal's reason when it aborts
+   */
+  wait(signal: AbortSignal): Promise<Authorization>;
+  /**
+   * The upstream answered 401 to `refused`. A newer token if there is one, else the outcome of one refresh that all
+   * requests share. Undefined: there is nothing better, pass the 401 on.
+   */
+  renewed(refused: Authorization, signal: AbortSignal): Promise<Authorization | undefined>;
+  /** How the upstream answered the one replay: 401 again pauses refreshes on demand, anything else ends the pause. */
+  replayed(sent: Authorization, accepted: boolean): void;
+}
+
+/** The published state: the first that holds, in this order. */
+export const publishedStates = ['absent', 'dead', 'cooling', 'refreshing', 'refused', 'due', 'fresh'] as const;
+export type PublishedState = (typeof publishedStates)[number];
+
+/** All that pages, metrics, readiness and logs may know of a credential. Times are wall ms. */
+export interface CredentialStatus {
+  readonly name: string;
+  readonly provider: ProviderKind;
+  readonly grant: Grant | 'file';
+  readonly state: PublishedState;
+  /** A token before its expiry. */
+  readonly usable: boolean;
+  readonly account?: Account;
+  readonly generation: number;
+  readonly expiresAtMs?: number;
+  readonly grantExpiresAtMs?: number;
+  readonly obtainedAtMs?: number;
+  readonly refreshDueAtMs?: number;
+  readonly coolingUntilMs?: number;
+  readonly lastRefreshAtMs?: number;
+  /** The last failure; gone after the next success. */
+  readonly lastError?: {
+    readonly code: ErrorCode;
+    readonly atMs: number;
+    /** What to do, for a person. */
+    readonly next: string;
+    readonly providerCode?: string;
+  };
+  /** A token that is not yet durable. */
+  readonly isDirty: boolean;
+  readonly waiting: number;
+  readonly breaker: 'closed' | 'open' | 'half_open';
+}
+
+/** What the OAuth port may do with a credential. */
+export interface ManagedCredential extends Bearer {
+  readonly login: AuthorizationCodeLogin | undefined;
+  status(): CredentialStatus;
+  /**
+   * Makes the tokens of a login durable, then current. The same account is updated in place.
+   * @param replaceAccount a person said that another account may replace the stored one
+   * @throws account_differs, store_*: the tokens of the login are then not kept
+   */
+  accept(tokens: TokenAnswer, options: { replaceAccount: boolean }): Promise<void>;
+}
+
+/** Thrown where a credential cannot serve a request; carries `retryAfterMs` where waiting helps. */
+export type BearerError = SidebearerError;

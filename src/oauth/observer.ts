@@ -1,0 +1,25 @@
+// What the OAuth port tells the outside, typed: the audit trail of logins. Nothing here may throw; no secret.
+import type { SidebearerError } from '../errors/sidebearer-error.ts';
+import type { Account } from '../providers/provider.ts';
+
+/** Who: the peer's address and user agent, as text. */
+export interface Visitor {
+  readonly address: string;
+  readonly userAgent: string;
+}
+
+export interface LoginObserver {
+  loginStarted(credential: string, visitor: Visitor): void;
+  loginSucceeded(
+    credential: string,
+    visitor: Visitor,
+    account: Account | undefined,
+    expiresAtMs: number | undefined,
+  ): void;
+  /** A login that ended in failure. `credential` is unknown where the state was. */
+  loginFailed(error: SidebearerError, visitor: Visitor, credential?: string): void;
+  /** A request that was refused before it concerned any login (Host, Origin, unknown page). */
+  refused(error: SidebearerError, visitor: Visitor): void;
+  /** A pending login ran out without a callback. */
+  loginExpired(credential: string): void;
+}
