@@ -1,0 +1,111 @@
+// The token requests that need no person: redeeming a refresh token, client credentials, revocation.
+// One call is one attempt: repeating is the credential's business, which knows the store and the lease.
+import * as oauth from 'oauth4webapi';
+import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
+import { ask, libraryClient, type OAuthClient, type RequestOptions } from './oauth-client.ts';
+import type { TokenAnswer, TokenCall } from './provider.ts';
+import { permanentRejectionOf, type RejectionRules, rejectionOf } from './rejection.ts';
+import { readTokenAnswer } from './token-answer.ts';
+import type { EndpointAnswer } from './token-endpoint.ts';
+
+const REVOCATION_TIMEOUT_MS = 10_000;
+
+export interface RevocableTokens {
+  readonly refreshToken?: string;
+  readonly accessToken?: string;
+}
+
+/** RFC 6749, section 6. @throws grant_*, client_rejected, token_endpoint_*, region_unsupported, lease_lost, … */
+export function redeem(client: OAuthClient, refreshToken: string, call: TokenCall): Promise<TokenAnswer> {
+  return request(client, call, client.rules, [refreshToken], (server, options) =>
+    oauth.refreshTokenGrantRequest(server, libraryClient(client), client.clientAuth, refreshToken, {
+      ...options,
+      additionalParameters: { ...client.tokenParams, ...client.refreshParams },
+    }),
+  );
+}
+
+/** RFC 6749, section 4.4. There is no grant that could be gone: `invalid_grant` is the client's fault here. */
+export function obtainByClientCredentials(
+  client: OAuthClient,
+  scope: string | undefined,
+  call: TokenCall,
+): Promise<TokenAnswer> {
+  const rules: RejectionRules = { ...client.rules, invalidGrant: 'client_rejected', unauthorized: 'client_rejected' };
+  const parameters = { ...client.tokenParams, ...(scope !== undefined && scope !== '' && { scope }) };
+  return request(client, call, rules, [], (server, options) =>
+    oauth.clientCredentialsGrantRequest(server, libraryClient(client), client.clientAuth, parameters, options),
+  );
+}
+
+/** RFC 7009, of the refresh token where there is one: the rest of the grant goes with it. */
+export async function revoke(client: OAuthClient, tokens: RevocableTokens): Promise<void> {
+  const token = tokens.refreshToken ?? tokens.accessToken;
+  if (token === undefined) return;
+  const server = await client.server(REVOCATION_TIMEOUT_MS);
+  if (server.revocation_endpoint === undefined) return;
+  const hint = tokens.refreshToken === undefined ? 'access_token' : 'refresh_token';
+  const answer = await ask(client.call, revocationCall, (options) =>
+    oauth.revocationRequest(server, libraryClient(client), client.clientAuth, token, {
+      ...options,
+      additionalParameters: { token_type_hint: hint },
+    }),
+  );
+  assertRevoked(client, answer, token);
+}
+
+/** A revocation spends nothing, so it waits for nobody's leave. */
+export const revocationCall: TokenCall = { timeoutMs: REVOCATION_TIMEOUT_MS, mayBegin: () => true };
+
+/** @throws the table's code for whatever is not a 2xx */
+export function assertRevoked(client: OAuthClient, answer: EndpointAnswer, token: string): void {
+  if (!isSuccess(answer)) throw rejectionOf(answer, client.rules, secretsOf(client, [token]));
+}
+
+/**
+ * Reads an answer of any status.
+ * @param sent what the request carried that no error may repeat
+ */
+export function readAnswer(
+  client: OAuthClient,
+  answer: EndpointAnswer,
+  rules: RejectionRules,
+  sent: readonly string[],
+): TokenAnswer {
+  const secrets = secretsOf(client, sent);
+  if (!isSuccess(answer)) throw rejectionOf(answer, rules, secrets);
+  try {
+    return readTokenAnswer(answer);
+  } catch (thrown) {
+    throw permanentRejectionOf(answer, rules, secrets) ?? thrown;
+  }
+}
+
+async function request(
+  client: OAuthClient,
+  call: TokenCall,
+  rules: RejectionRules,
+  sent: readonly string[],
+  build: (server: oauth.AuthorizationServer, options: RequestOptions) => Promise<Response>,
+): Promise<TokenAnswer> {
+  const startedMs = client.clock.monotonicMs();
+  const server = await client.server(call.timeoutMs).catch(asUnreachable);
+  const timeoutMs = call.timeoutMs - (client.clock.monotonicMs() - startedMs);
+  const answer = await ask(client.call, { ...call, timeoutMs }, (options) => build(server, options));
+  return client.complete(readAnswer(client, answer, rules, sent), server);
+}
+
+/** To a refresh, a discovery that fails is an endpoint that was not reached: nothing was sent, it may pass. */
+function asUnreachable(thrown: unknown): never {
+  const { code, details } = toSidebearerError(thrown);
+  if (code === 'internal_error') throw thrown;
+  throw new SidebearerError('token_endpoint_unreachable', { reason: 'the discovery failed', ...details });
+}
+
+function secretsOf(client: OAuthClient, sent: readonly string[]): readonly string[] {
+  return client.clientSecret === undefined ? sent : [...sent, client.clientSecret];
+}
+
+function isSuccess({ status }: EndpointAnswer): boolean {
+  return status >= 200 && status <= 299;
+}

@@ -1,0 +1,90 @@
+// One configured OAuth client: who it is, how it proves it, what it adds to every request, and where it asks.
+// The grants and the login are written once on top of this; a provider only fills it in.
+import * as oauth from 'oauth4webapi';
+import type { Clock } from '../clock.ts';
+import { SidebearerError } from '../errors/sidebearer-error.ts';
+import type { TokenAnswer, TokenCall } from './provider.ts';
+import type { RejectionRules } from './rejection.ts';
+import type { CallEndpoint, EndpointAnswer } from './token-endpoint.ts';
+
+/** What any provider's configuration says of the client. */
+export interface ClientOptions {
+  readonly clientId: string;
+  readonly clientSecret?: string | undefined;
+  /** Default: `basic` with a secret, else `none`. */
+  readonly clientAuth?: 'basic' | 'post' | 'none' | undefined;
+  /** Added to every token request (`audience`, `resource`); never replaces a parameter of the protocol. */
+  readonly tokenParams?: Readonly<Record<string, string>> | undefined;
+  /** Plain http beyond loopback. */
+  readonly allowHttp?: boolean | undefined;
+}
+
+export interface OAuthClient {
+  readonly call: CallEndpoint;
+  readonly clock: Clock;
+  readonly clientId: string;
+  readonly clientAuth: oauth.ClientAuth;
+  readonly clientSecret: string | undefined;
+  readonly tokenParams: Readonly<Record<string, string>>;
+  /** Further parameters of a refresh. */
+  readonly refreshParams: Readonly<Record<string, string>>;
+  readonly rules: RejectionRules;
+  /**
+   * The server's metadata; its URLs are already judged by server-url.ts.
+   * @throws provider_unreachable, provider_metadata_invalid
+   */
+  server(timeoutMs: number): Promise<oauth.AuthorizationServer>;
+  /** What the provider itself reads out of an answer: the account, an expiry that is told elsewhere. Never throws. */
+  complete(answer: TokenAnswer, server: oauth.AuthorizationServer): TokenAnswer;
+}
+
+/** @throws config_value_missing, config_value_invalid */
+export function clientAuthOf({ clientId, clientSecret, clientAuth }: ClientOptions): oauth.ClientAuth {
+  if (clientId === '') throw new SidebearerError('config_value_missing', { setting: 'clientId' });
+  const method = clientAuth ?? (clientSecret === undefined ? 'none' : 'basic');
+  if (method === 'none') return oauth.None();
+  if (clientSecret === undefined || clientSecret === '') {
+    throw new SidebearerError('config_value_missing', { setting: 'clientSecret' });
+  }
+  return method === 'post' ? oauth.ClientSecretPost(clientSecret) : oauth.ClientSecretBasic(clientSecret);
+}
+
+/** The library's view of the client. Its clock is the machine's; ours is passed in, so the difference is told. */
+export function libraryClient({ clientId, clock }: Pick<OAuthClient, 'clientId' | 'clock'>): oauth.Client {
+  return { client_id: clientId, [oauth.clockSkew]: Math.round((clock.wallMs() - Date.now()) / 1_000) };
+}
+
+/** Options that every request function of the library takes. */
+export interface RequestOptions {
+  readonly [oauth.customFetch]: (url: string, init: RequestInitLike) => Promise<Response>;
+  readonly [oauth.allowInsecureRequests]: true;
+}
+
+interface RequestInitLike {
+  readonly method: string;
+  readonly headers: Record<string, string>;
+  readonly body?: URLSearchParams | undefined;
+}
+
+/**
+ * Lets the library build and authenticate a request, sends it, and hands back the raw answer. The library never sees
+ * that: it would throw on answers that hold good tokens, with the tokens in its `cause`.
+ * @throws what `CallEndpoint` throws
+ */
+export async function ask(
+  call: CallEndpoint,
+  guard: TokenCall,
+  build: (options: RequestOptions) => Promise<unknown>,
+): Promise<EndpointAnswer> {
+  let answer: EndpointAnswer | undefined;
+  await build({
+    [oauth.customFetch]: async (url, { headers, body }) => {
+      answer = await call(url, { method: 'POST', headers, body: body?.toString() ?? '' }, guard);
+      return new Response(null);
+    },
+    // Every URL was judged when it was configured or discovered, by a rule of our own (server-url.ts).
+    [oauth.allowInsecureRequests]: true,
+  });
+  if (answer === undefined) throw new SidebearerError('internal_error', { reason: 'no request was made' });
+  return answer;
+}

@@ -1,0 +1,110 @@
+// What a token endpoint's refusal means: one table from status and provider's code to a row of the catalogue.
+// Of the answer only its short code is ever kept; descriptions are foreign text and may repeat what was sent.
+import type { ErrorCode } from '../errors/catalogue.ts';
+import { SidebearerError } from '../errors/sidebearer-error.ts';
+import { jsonObject } from './token-answer.ts';
+import type { EndpointAnswer } from './token-endpoint.ts';
+
+/** Where a provider, or a grant, differs from the table. */
+export interface RejectionRules {
+  /** The provider's own codes that end a grant, at any status; lower case. */
+  readonly permanent: Readonly<Record<string, ErrorCode>>;
+  /** `invalid_grant` at 400: of a refresh token the grant is gone; without one, the client is at fault. */
+  readonly invalidGrant: 'grant_rejected' | 'client_rejected';
+  /** A 401 that says nothing known. */
+  readonly unauthorized: 'grant_rejected' | 'client_rejected';
+}
+
+/** RFC 6749, section 5.2. */
+export const standardRules: RejectionRules = {
+  permanent: {},
+  invalidGrant: 'grant_rejected',
+  unauthorized: 'client_rejected',
+};
+
+const byCode: readonly { readonly status: number; readonly providerCode: string; readonly code: ErrorCode }[] = [
+  { status: 400, providerCode: 'invalid_client', code: 'client_rejected' },
+  { status: 400, providerCode: 'unauthorized_client', code: 'client_rejected' },
+  { status: 400, providerCode: 'invalid_scope', code: 'client_rejected' },
+  { status: 400, providerCode: 'unsupported_grant_type', code: 'client_rejected' },
+  { status: 403, providerCode: 'unsupported_country_region_territory', code: 'region_unsupported' },
+];
+
+/** The first that holds. */
+const byStatus: readonly { readonly from: number; readonly to: number; readonly code: ErrorCode }[] = [
+  { from: 300, to: 399, code: 'token_endpoint_redirected' },
+  { from: 408, to: 408, code: 'token_endpoint_failing' },
+  { from: 429, to: 429, code: 'token_endpoint_limited' },
+  { from: 400, to: 499, code: 'token_endpoint_refused' },
+  { from: 500, to: 599, code: 'token_endpoint_failing' },
+];
+
+/**
+ * @param answer of any status but 2xx
+ * @param secrets what was sent: a provider's code that repeats one of them is left out
+ */
+export function rejectionOf(
+  answer: EndpointAnswer,
+  rules: RejectionRules,
+  secrets: readonly string[],
+): SidebearerError {
+  const ended = permanentRejectionOf(answer, rules, secrets);
+  if (ended !== undefined) return ended;
+  const given = givenCodes(answer.body);
+  return rejection(codeOf(answer.status, given, rules), answer, given[0], secrets);
+}
+
+/** The provider's own code for a grant that is gone, whatever the status: a 200 can carry one. */
+export function permanentRejectionOf(
+  answer: EndpointAnswer,
+  rules: RejectionRules,
+  secrets: readonly string[],
+): SidebearerError | undefined {
+  for (const given of givenCodes(answer.body)) {
+    const name = given.toLowerCase();
+    const code = Object.hasOwn(rules.permanent, name) ? rules.permanent[name] : undefined;
+    if (code !== undefined) return rejection(code, answer, given, secrets);
+  }
+  return undefined;
+}
+
+/** A foreign code as it may be shown: one word of visible ASCII, at most 100 characters, without any secret. */
+export function cleanProviderCode(given: string | null | undefined, secrets: readonly string[]): string | undefined {
+  const code = given?.trim() ?? '';
+  if (!/^[\x21-\x7e]+$/.test(code)) return undefined;
+  if (secrets.some((secret) => secret !== '' && (code.includes(secret) || secret.includes(code)))) return undefined;
+  return code.slice(0, 100);
+}
+
+function codeOf(status: number, given: readonly string[], rules: RejectionRules): ErrorCode {
+  const names = given.map((name) => name.toLowerCase());
+  if (status === 400 && names.includes('invalid_grant')) return rules.invalidGrant;
+  if (status === 401) return rules.unauthorized;
+  const row =
+    byCode.find((entry) => entry.status === status && names.includes(entry.providerCode)) ??
+    byStatus.find(({ from, to }) => status >= from && status <= to);
+  return row?.code ?? 'token_endpoint_malformed';
+}
+
+function rejection(
+  code: ErrorCode,
+  { status, retryAfterMs }: EndpointAnswer,
+  given: string | undefined,
+  secrets: readonly string[],
+): SidebearerError {
+  const providerCode = cleanProviderCode(given, secrets);
+  return new SidebearerError(code, {
+    status,
+    ...(providerCode !== undefined && { providerCode }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  });
+}
+
+/** `error.code`, `error` and `code`: the three places seen. */
+function givenCodes(body: string): readonly string[] {
+  const fields = jsonObject(body);
+  if (fields === undefined) return [];
+  const { error, code } = fields;
+  const nested = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  return [nested, error, code].filter((given) => typeof given === 'string');
+}
