@@ -1,0 +1,475 @@
+// One credential at work: holds the state, gives requests their headers, and runs at most one renewal at a time.
+// A renewal belongs to nobody: no client, page, probe or shutdown that asked for it can cancel it.
+import type { Clock } from '../clock.ts';
+import { catalogue, type ErrorCode, type ErrorRow } from '../errors/catalogue.ts';
+import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
+import type { Account, TokenAnswer } from '../providers/provider.ts';
+import type { Authorization, CredentialStatus, ManagedCredential } from './bearer.ts';
+import {
+  type CredentialEvent,
+  type CredentialState,
+  initialState,
+  isDue,
+  isUsable,
+  type Moment,
+  nextAttemptWallMs,
+  onDemand,
+  onNeed,
+  type PausePolicy,
+  publishedState,
+  transition,
+} from './credential.ts';
+import type { Injection } from './injection.ts';
+import { dueAtMs, type LeadPolicy } from './lead.ts';
+import type { CredentialObserver, RefreshTrigger } from './observer.ts';
+import type { Reading, RenewalHost, RenewalResult, TokenSource } from './renewal.ts';
+import type { Schedule } from './schedule.ts';
+import type { CachedToken, TokenCache } from './token-cache.ts';
+import { type CurrentToken, type TokenSet, usableUntilMs } from './token-set.ts';
+import { createWaitingRoom, type WaitingRoom } from './waiting-room.ts';
+
+export interface RefresherOptions {
+  readonly name: string;
+  readonly source: TokenSource;
+  readonly injection: Injection;
+  readonly cache: TokenCache;
+  readonly schedule: Schedule;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly observer: CredentialObserver;
+  readonly pauses: PausePolicy;
+  readonly lead: LeadPolicy;
+  readonly wait: { readonly timeoutMs: number; readonly places: number };
+  /** What to do where a login would help and none can be had here; undefined: log in. */
+  readonly insteadOfLogin?: string | undefined;
+}
+
+/** Two scheduled renewals are never closer than this, ms: a provider of one-second tokens must not be hammered. */
+const LEAST_INTERVAL_MS = 1_000;
+
+export class Refresher implements ManagedCredential {
+  readonly name: string;
+  readonly injectedNames: readonly string[];
+  readonly login: ManagedCredential['login'];
+
+  readonly #options: RefresherOptions;
+  readonly #clock: Clock;
+  readonly #cache: TokenCache;
+  readonly #waiting: WaitingRoom;
+  readonly #stopping = new AbortController();
+  readonly #host: RenewalHost;
+
+  #state: CredentialState = initialState;
+  /** A redeemed token that is not durable yet: it serves from here, never from the cache. */
+  #unsaved: CachedToken | undefined;
+  #tokens: TokenSet | undefined;
+  #account: Account | undefined;
+  #flight: Promise<void> | undefined;
+  /** The generation that the upstream refused: a renewal must bring another. */
+  #refusedGeneration: number | undefined;
+  #lastRefreshAtMs: number | undefined;
+  /** Monotonic ms. */
+  #lastEndAtMs = Number.NEGATIVE_INFINITY;
+  #lastError: CredentialStatus['lastError'];
+  #loading: Promise<void> | undefined;
+  #rereading: Promise<void> | undefined;
+  #mustReread = false;
+  #following: { close(): void } | undefined;
+  #isStarted = false;
+  /** Counts logins: a reading that began before one is not taken after it. */
+  #logins = 0;
+
+  constructor(options: RefresherOptions) {
+    this.#options = options;
+    this.name = options.name;
+    this.injectedNames = options.injection.names;
+    this.login = options.source.login;
+    this.#clock = options.clock;
+    this.#cache = options.cache;
+    this.#waiting = createWaitingRoom(options.wait, options.clock);
+    this.#host = {
+      // What a renewal says of a grant that a login has replaced meanwhile comes too late.
+      publish: (token, isDurable) => {
+        if (isDurable || this.#isRenewing()) this.#publish(token, isDurable);
+      },
+      drop: (code) => {
+        if (this.#isRenewing()) this.#drop(code);
+      },
+      isEnough: (token) => this.#isEnough(token),
+      isValidFor: (ms) => this.#tokens !== undefined && this.#clock.wallMs() + ms < usableUntilMs(this.#tokens),
+      isUrgent: () => this.#waiting.size > 0,
+      stopping: this.#stopping.signal,
+    };
+  }
+
+  // --- requests -------------------------------------------------------------------------------------------------
+
+  authorization(): Authorization | undefined {
+    const cached = this.#unsaved ?? this.#cache.get(this.name);
+    if (cached === undefined || this.#clock.wallMs() >= cached.usableUntilWallMs) return undefined;
+    return cached.authorization;
+  }
+
+  wait(signal: AbortSignal): Promise<Authorization> {
+    const ready = this.authorization();
+    if (ready !== undefined) return Promise.resolve(ready);
+    const need = onNeed(this.#state, this.#now());
+    if (need.kind === 'fail') return Promise.reject(this.#error(need.code, need.retryAfterMs));
+    if (need.start && !this.#startRenewal('demand')) return Promise.reject(this.#error('access_token_expired', 1_000));
+    return this.#waiting.join(
+      signal,
+      () => this.authorization(),
+      () => {
+        const then = onNeed(this.#state, this.#now());
+        throw then.kind === 'fail'
+          ? this.#error(then.code, then.retryAfterMs)
+          : this.#error('access_token_expired', 1_000);
+      },
+    );
+  }
+
+  async renewed(refused: Authorization, signal: AbortSignal): Promise<Authorization | undefined> {
+    const newer = (): Authorization | undefined => {
+      const current = this.authorization();
+      return current?.generation === refused.generation ? undefined : current;
+    };
+    const current = newer();
+    if (current !== undefined) return current;
+    this.#options.observer.tokenRefused(this.name);
+    for (;;) {
+      const demand = onDemand(this.#state, this.#now());
+      if (demand === 'pass') return undefined;
+      if (demand === 'refused') {
+        this.replayed(refused, false);
+        return undefined;
+      }
+      this.#refusedGeneration = refused.generation;
+      if (demand === 'start' && !this.#startRenewal('demand')) return undefined;
+      const renewed = await this.#waiting.join(signal, newer, () => undefined);
+      // A renewal that was joined may be the very one that brought the refused token, in its last steps: then another.
+      if (renewed !== undefined || demand === 'start') return renewed;
+    }
+  }
+
+  replayed(sent: Authorization, accepted: boolean): void {
+    const paused = this.#state.demandPause;
+    this.#apply({ type: accepted ? 'accepted' : 'refused', generation: sent.generation });
+    if (!accepted && this.#state.demandPause !== paused) {
+      this.#fail(new SidebearerError('access_token_refused', { credential: this.name }));
+      this.#options.observer.failed(new SidebearerError('access_token_refused', { credential: this.name }), this.name);
+    }
+  }
+
+  // --- administration -------------------------------------------------------------------------------------------
+
+  async accept(tokens: TokenAnswer, options: { replaceAccount: boolean }): Promise<void> {
+    const token = await this.#options.source.accept(tokens, options);
+    this.#logins += 1;
+    this.#refusedGeneration = undefined;
+    this.#lastError = undefined;
+    this.#replace(token, true);
+    this.#apply({ type: 'loggedIn' });
+    this.#waiting.serve();
+  }
+
+  status(): CredentialStatus {
+    const now = this.#now();
+    const { source } = this.#options;
+    const { grant, token } = this.#state;
+    const tokens = this.#tokens;
+    const nextAtMs = nextAttemptWallMs(this.#state, now);
+    return {
+      name: this.name,
+      provider: source.provider,
+      grant: source.grant,
+      state: publishedState(this.#state, now),
+      usable: this.authorization() !== undefined,
+      generation: token.kind === 'held' ? token.generation : 0,
+      isDirty: this.#unsaved !== undefined,
+      waiting: this.#waiting.size,
+      breaker: source.breaker,
+      ...(this.#account !== undefined && { account: this.#account }),
+      ...(tokens?.expiresAtMs !== undefined && { expiresAtMs: tokens.expiresAtMs }),
+      ...(tokens?.grantExpiresAtMs !== undefined && { grantExpiresAtMs: tokens.grantExpiresAtMs }),
+      ...(tokens !== undefined && { obtainedAtMs: tokens.obtainedAtMs }),
+      ...(Number.isFinite(nextAtMs) && { refreshDueAtMs: nextAtMs }),
+      ...(grant.kind === 'cooling' && { coolingUntilMs: now.wallMs + Math.max(grant.untilMs - now.monotonicMs, 0) }),
+      ...(this.#lastRefreshAtMs !== undefined && { lastRefreshAtMs: this.#lastRefreshAtMs }),
+      ...(this.#lastError !== undefined && { lastError: this.#lastError }),
+    };
+  }
+
+  // --- life -----------------------------------------------------------------------------------------------------
+
+  /** Reads what is stored, once, and follows it from then on; sends nothing. Never rejects. */
+  load(): Promise<void> {
+    // Followed first: a change between the reading and the following would be seen by nobody.
+    this.#following ??= this.#options.source.follow(() => void this.#reread());
+    this.#loading ??= this.#reread();
+    return this.#loading;
+  }
+
+  /** Loads, and renews from now on: at once what is due. Never rejects. */
+  async start(): Promise<void> {
+    await this.load();
+    this.#isStarted = true;
+    this.#plan();
+    const now = this.#now();
+    if (this.#state.grant.kind === 'ok' && (this.#state.token.kind === 'none' || isDue(this.#state, now))) {
+      this.#startRenewal('startup');
+    }
+  }
+
+  /** The schedule's call: the token is due, or a pause has ended. */
+  due(): void {
+    const now = this.#now();
+    // Pauses are monotonic: a jump of the wall clock, by which the schedule goes, ends none.
+    if (nextAttemptWallMs(this.#state, now) > now.wallMs) this.#plan();
+    else this.#startRenewal('schedule');
+  }
+
+  /** No renewal begins any more; resolves when the one that was sent, and its commit, have ended. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#following?.close();
+    this.#options.schedule.remove(this.name);
+    await this.#flight;
+  }
+
+  /** False where the process is stopping. */
+  #startRenewal(trigger: RefreshTrigger): boolean {
+    if (this.#flight !== undefined) return true;
+    if (this.#stopping.signal.aborted) return false;
+    this.#apply({ type: 'started', trigger });
+    this.#flight = this.#renew(trigger);
+    return true;
+  }
+
+  async #renew(trigger: RefreshTrigger): Promise<void> {
+    const startedAtMs = this.#clock.monotonicMs();
+    let result: RenewalResult;
+    try {
+      result = await this.#options.source.renew(this.#host, trigger);
+    } catch (thrown) {
+      // A defect, not an outcome; the credential must not stay `refreshing` for ever.
+      result = { kind: 'failed', error: toSidebearerError(thrown) };
+    }
+    this.#flight = undefined;
+    this.#refusedGeneration = undefined;
+    this.#lastEndAtMs = this.#clock.monotonicMs();
+    // A login that came meanwhile has moved the state on: this result is about a grant that is no longer there.
+    if (this.#isRenewing()) this.#settle(result);
+    this.#plan();
+    this.#report(result, trigger, this.#clock.monotonicMs() - startedAtMs);
+    this.#waiting.end();
+    if (this.#mustReread) void this.#reread();
+  }
+
+  #settle(result: RenewalResult): void {
+    switch (result.kind) {
+      case 'refreshed':
+      case 'adopted':
+        this.#lastRefreshAtMs = this.#clock.wallMs();
+        this.#lastError = undefined;
+        this.#apply({ type: 'ended' });
+        break;
+      case 'superseded':
+      case 'stopped':
+      case 'absent':
+        this.#apply({ type: 'ended' });
+        break;
+      case 'dead':
+        this.#fail(result.error);
+        this.#apply({ type: 'died', code: result.error.code });
+        break;
+      case 'failed': {
+        const { code, details } = result.error;
+        this.#fail(result.error);
+        const isClient = code === 'client_rejected';
+        this.#apply({ type: 'failed', code, leastPauseMs: details.retryAfterMs ?? 0, isClient });
+        break;
+      }
+      case 'held':
+        // An open breaker hides what opened it; the page goes on showing the cause.
+        if (this.#lastError === undefined) this.#fail(result.error);
+        this.#apply({ type: 'held', code: result.error.code, forMs: result.forMs });
+        break;
+    }
+  }
+
+  #report(result: RenewalResult, trigger: RefreshTrigger, durationMs: number): void {
+    if (result.kind === 'stopped') return;
+    const error =
+      'error' in result
+        ? result.error
+        : result.kind === 'absent'
+          ? new SidebearerError('grant_absent', { credential: this.name })
+          : undefined;
+    const isUnknown = error?.code === 'refresh_outcome_unknown' || error?.row.outcome === 'unknown';
+    const nextAtMs = nextAttemptWallMs(this.#state, this.#now());
+    this.#options.observer.refreshEnded(this.name, {
+      trigger,
+      durationMs,
+      outcome:
+        error === undefined
+          ? (result.kind as 'refreshed' | 'adopted' | 'superseded')
+          : isUnknown
+            ? 'unknown'
+            : 'failed',
+      ...(error !== undefined && { error }),
+      ...(this.#tokens?.expiresAtMs !== undefined && { expiresAtMs: this.#tokens.expiresAtMs }),
+      ...(Number.isFinite(nextAtMs) && { nextAttemptAtMs: nextAtMs }),
+    });
+  }
+
+  // --- what is stored -------------------------------------------------------------------------------------------
+
+  /** Reads again; calls that come meanwhile, or during a renewal (which reads by itself), are made good after it. */
+  async #reread(): Promise<void> {
+    if (this.#rereading !== undefined || this.#flight !== undefined) {
+      this.#mustReread = true;
+      return;
+    }
+    this.#mustReread = false;
+    const logins = this.#logins;
+    this.#rereading = this.#options.source.read().then(
+      (reading) => {
+        if (this.#flight === undefined && this.#logins === logins) this.#take(reading);
+        else this.#mustReread = true;
+      },
+      (thrown) => this.#unreadable(toSidebearerError(thrown)),
+    );
+    await this.#rereading;
+    this.#rereading = undefined;
+    if (this.#mustReread && this.#flight === undefined) await this.#reread();
+  }
+
+  #take(reading: Reading): void {
+    switch (reading.kind) {
+      case 'token':
+        this.#publish(reading.token, true);
+        // The store answers again: a pause that its silence began is over.
+        if (this.#state.grant.kind === 'cooling' && this.#state.grant.code === 'store_unavailable')
+          this.#apply({ type: 'loggedIn' });
+        break;
+      case 'empty':
+        this.#drop(reading.code);
+        break;
+      case 'grant':
+        if (this.#state.grant.kind === 'absent' || this.#state.grant.kind === 'dead') this.#apply({ type: 'granted' });
+        break;
+      case 'dead':
+        if (reading.token !== undefined) this.#publish(reading.token, true);
+        this.#fail(reading.error);
+        this.#apply({ type: 'died', code: reading.error.code });
+        break;
+    }
+    this.#waiting.serve();
+  }
+
+  #unreadable(error: SidebearerError): void {
+    this.#fail(error);
+    this.#options.observer.failed(error, this.name);
+    if (this.#state.token.kind === 'none' && this.#flight === undefined) {
+      this.#apply({ type: 'failed', code: error.code, leastPauseMs: 0, isClient: false });
+    }
+  }
+
+  // --- the token in hand ----------------------------------------------------------------------------------------
+
+  #publish(token: CurrentToken, isDurable: boolean): void {
+    // A refresh token alone (a seed) is something to renew with, and nothing to serve.
+    if (token.tokens.accessToken === undefined) return;
+    const held = this.#state.token;
+    if (held.kind === 'held') {
+      const isSame = held.generation === token.generation && this.#tokens?.accessToken === token.tokens.accessToken;
+      if (isSame && isDurable === (this.#unsaved === undefined)) return;
+      // A read that began before our own commit ended may come late: it must not bring the older token back.
+      if (token.generation < held.generation && isUsable(this.#state, this.#now())) return;
+    }
+    this.#replace(token, isDurable);
+    this.#waiting.serve();
+  }
+
+  #replace({ generation, tokens, account }: CurrentToken, isDurable: boolean): void {
+    const usableUntilWallMs = usableUntilMs(tokens);
+    this.#tokens = tokens;
+    this.#account = account;
+    const { accessToken } = tokens;
+    const rawHeaders = accessToken === undefined ? [] : this.#options.injection.render(accessToken, account);
+    const cached: CachedToken = { authorization: { generation, rawHeaders }, usableUntilWallMs };
+    this.#unsaved = isDurable ? undefined : cached;
+    if (isDurable) this.#cache.set(this.name, cached);
+    else this.#cache.delete(this.name);
+    this.#apply({
+      type: 'token',
+      generation,
+      usableUntilWallMs,
+      dueAtWallMs: dueAtMs(tokens, this.#options.lead, this.#options.random()),
+      onDemand: this.#refusedGeneration !== undefined && this.#refusedGeneration !== generation,
+    });
+  }
+
+  #drop(code: ErrorCode): void {
+    this.#tokens = undefined;
+    this.#account = undefined;
+    this.#unsaved = undefined;
+    this.#cache.delete(this.name);
+    this.#apply({ type: 'emptied', code });
+  }
+
+  #isEnough({ generation }: CurrentToken): boolean {
+    const { token } = this.#state;
+    if (token.kind === 'none' || token.generation !== generation || generation === this.#refusedGeneration)
+      return false;
+    return this.authorization() !== undefined && !isDue(this.#state, this.#now());
+  }
+
+  // --- small things ---------------------------------------------------------------------------------------------
+
+  #apply(event: CredentialEvent): void {
+    const now = this.#now();
+    this.#state = transition(this.#state, event, now, this.#options.pauses);
+    this.#plan();
+  }
+
+  /** Tells the schedule when to call: never before the start, nor after the stop. */
+  #plan(): void {
+    if (!this.#isStarted || this.#stopping.signal.aborted) return;
+    const now = this.#now();
+    const restMs = Math.max(this.#lastEndAtMs + LEAST_INTERVAL_MS - now.monotonicMs, 0);
+    this.#options.schedule.set(this.name, Math.max(nextAttemptWallMs(this.#state, now), now.wallMs + restMs));
+  }
+
+  #isRenewing(): boolean {
+    return this.#state.grant.kind === 'refreshing';
+  }
+
+  #now(): Moment {
+    return { wallMs: this.#clock.wallMs(), monotonicMs: this.#clock.monotonicMs() };
+  }
+
+  #fail({ code, details }: SidebearerError): void {
+    this.#lastError = {
+      code,
+      atMs: this.#clock.wallMs(),
+      next: this.#nextStep(code) ?? catalogue[code].next,
+      ...(details.providerCode !== undefined && { providerCode: details.providerCode }),
+    };
+  }
+
+  #error(code: ErrorCode, retryAfterMs: number | undefined): SidebearerError {
+    const next = this.#nextStep(code);
+    return new SidebearerError(code, {
+      credential: this.name,
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+      ...(next !== undefined && { next }),
+    });
+  }
+
+  /** Where a login would help and none can be had here. */
+  #nextStep(code: ErrorCode): string | undefined {
+    const row: ErrorRow = catalogue[code];
+    return row.remedy === 'login' ? this.#options.insteadOfLogin : undefined;
+  }
+}

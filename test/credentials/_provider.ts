@@ -1,0 +1,196 @@
+// An identity provider inside the test: it rotates refresh tokens, kills the family at the first reuse, counts what
+// it is sent, and follows a script of slowness, failures and lost answers.
+import { type Clock, sleep } from '../../src/clock.ts';
+import type { ErrorCode } from '../../src/errors/catalogue.ts';
+import { type ErrorDetails, SidebearerError } from '../../src/errors/sidebearer-error.ts';
+import type { Account, Bound, Grant, Provider, TokenAnswer, TokenCall } from '../../src/providers/provider.ts';
+
+export const bound: Bound = { issuer: 'https://idp.example', clientId: 'client' };
+export const alice: Account = { issuer: 'https://idp.example', id: 'alice', userId: 'alice' };
+
+/** What one call meets. */
+export interface Step {
+  /** The call fails with this, and nothing happens at the provider. */
+  readonly fails?: ErrorCode;
+  readonly details?: ErrorDetails;
+  /** The provider rotates, and its answer is lost. */
+  readonly losesAnswer?: boolean;
+  /** The answer without its access token, with `warnings`. */
+  readonly withoutAccessToken?: boolean;
+  readonly answerMs?: number;
+}
+
+interface Family {
+  current: string;
+  isAlive: boolean;
+  issued: number;
+}
+
+export interface TestProvider {
+  /** For the coming calls, in order; `always` serves when it is empty. */
+  readonly steps: Step[];
+  always: Step;
+  /** Before the first byte may be sent, and from it to the answer, ms. */
+  connectMs: number;
+  answerMs: number;
+  lifeMs: number | undefined;
+  /** False: the refresh token is never replaced. */
+  rotates: boolean;
+  /** Refresh tokens in the order in which they were sent. */
+  readonly redeems: string[];
+  /** Attempts, those with nothing sent included. */
+  readonly calls: number;
+  readonly inFlight: number;
+  readonly mostInFlight: number;
+  readonly reuses: number;
+  readonly revoked: string[];
+  /** A login at the provider: a family of its own. */
+  login(account?: Account): TokenAnswer;
+  /** A family that begins with this refresh token. */
+  plant(refreshToken: string): void;
+  isAlive(refreshToken: string): boolean;
+  /** The provider as one process sees it. `resumed` resolves while that process runs. */
+  client(clock: Clock, resumed: () => Promise<void>, grant?: Grant): Provider;
+}
+
+export function createTestProvider(serverClock: Clock): TestProvider {
+  const families = new Map<string, Family>();
+  const steps: Step[] = [];
+  const redeems: string[] = [];
+  const revoked: string[] = [];
+  let calls = 0;
+  let inFlight = 0;
+  let mostInFlight = 0;
+  let reuses = 0;
+  let logins = 0;
+  let access = 0;
+
+  function issue(family: Family, prefix: string): string {
+    family.issued += 1;
+    family.current = `${prefix}/${family.issued}`;
+    families.set(family.current, family);
+    return family.current;
+  }
+
+  function answer(refreshToken: string | undefined, sentAtMs: number): TokenAnswer {
+    access += 1;
+    return {
+      accessToken: `access-${access}`,
+      ...(refreshToken !== undefined && { refreshToken }),
+      ...(provider.lifeMs !== undefined && { expiresAtMs: sentAtMs + provider.lifeMs }),
+      obtainedAtMs: sentAtMs,
+      warnings: [],
+    };
+  }
+
+  /** One call: what happens at the provider happens whether or not the caller still lives. */
+  async function call(
+    clock: Clock,
+    resumed: () => Promise<void>,
+    { mayBegin, timeoutMs }: TokenCall,
+    judge: () => TokenAnswer,
+    sent: () => void,
+  ): Promise<TokenAnswer> {
+    calls += 1;
+    const step = steps.shift() ?? provider.always;
+    if (provider.connectMs > 0) await sleep(clock, provider.connectMs);
+    await resumed();
+    if (!mayBegin()) throw new SidebearerError('lease_lost');
+    if (step.fails === 'token_endpoint_unreachable') throw new SidebearerError(step.fails, step.details);
+    sent();
+    inFlight += 1;
+    mostInFlight = Math.max(mostInFlight, inFlight);
+    const sentAtMs = clock.wallMs();
+    try {
+      if (step.fails !== undefined) {
+        await pause(serverClock, step.answerMs ?? provider.answerMs);
+        await resumed();
+        throw new SidebearerError(step.fails, step.details);
+      }
+      const judged = { ...judge(), obtainedAtMs: sentAtMs };
+      if (step.losesAnswer === true) {
+        await sleep(clock, timeoutMs);
+        await resumed();
+        throw new SidebearerError('token_endpoint_no_answer');
+      }
+      await pause(serverClock, step.answerMs ?? provider.answerMs);
+      await resumed();
+      if (step.withoutAccessToken !== true) return judged;
+      const { accessToken: _, expiresAtMs: __, ...rest } = judged;
+      return { ...rest, warnings: [{ code: 'access_token_malformed', field: 'access_token' }] };
+    } finally {
+      inFlight -= 1;
+    }
+  }
+
+  const provider: TestProvider = {
+    steps,
+    always: {},
+    connectMs: 0,
+    answerMs: 0,
+    lifeMs: 3_600_000,
+    rotates: true,
+    redeems,
+    get calls() {
+      return calls;
+    },
+    get inFlight() {
+      return inFlight;
+    },
+    get mostInFlight() {
+      return mostInFlight;
+    },
+    get reuses() {
+      return reuses;
+    },
+    revoked,
+    login(account = alice) {
+      logins += 1;
+      const family: Family = { current: '', isAlive: true, issued: 0 };
+      return { ...answer(issue(family, `login-${logins}`), serverClock.wallMs()), account };
+    },
+    plant(refreshToken) {
+      families.set(refreshToken, { current: refreshToken, isAlive: true, issued: 0 });
+    },
+    isAlive: (refreshToken) => families.get(refreshToken)?.isAlive === true,
+    client: (clock, resumed, grant = 'authorization_code') => ({
+      kind: 'oidc',
+      grant,
+      bound,
+      endpoint: 'https://idp.example/token',
+      refresh(refreshToken, guard) {
+        const judge = (): TokenAnswer => {
+          const family = families.get(refreshToken);
+          if (family === undefined) throw new SidebearerError('grant_rejected');
+          if (!family.isAlive) throw new SidebearerError('grant_revoked');
+          if (family.current !== refreshToken) {
+            reuses += 1;
+            family.isAlive = false;
+            throw new SidebearerError('grant_reused');
+          }
+          return answer(provider.rotates ? issue(family, refreshToken.split('/')[0] ?? '') : undefined, clock.wallMs());
+        };
+        return call(clock, resumed, guard, judge, () => redeems.push(refreshToken));
+      },
+      obtain: (guard) =>
+        call(
+          clock,
+          resumed,
+          guard,
+          () => answer(undefined, clock.wallMs()),
+          () => redeems.push(''),
+        ),
+      async revoke(tokens) {
+        const token = tokens.refreshToken ?? tokens.accessToken ?? '';
+        revoked.push(token);
+        const family = families.get(token);
+        if (family !== undefined) family.isAlive = false;
+      },
+    }),
+  };
+  return provider;
+}
+
+function pause(clock: Clock, ms: number): Promise<void> {
+  return ms > 0 ? sleep(clock, ms) : Promise.resolve();
+}
