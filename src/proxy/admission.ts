@@ -1,0 +1,96 @@
+// What every request must pass before anything is sent for it, upgrades included: a method and framing that we carry,
+// a Host that may call, a route. It refuses with an error of the catalogue and has no effect of its own.
+import type { Bearer } from '../credentials/bearer.ts';
+import { SidebearerError } from '../errors/sidebearer-error.ts';
+import { createInjectedNames, type RequestFacts, readRequestFacts } from './headers.ts';
+import type { RequestHead, Upstream } from './message.ts';
+import { createRouter } from './router.ts';
+import { hostOf, readTarget } from './target.ts';
+
+/** A route, as the configuration gives it. */
+export interface RouteOptions {
+  /** Configured name or index: metrics, never shown to clients. */
+  readonly name: string;
+  /** The client's Host, without port. */
+  readonly host?: string;
+  /** Begins with a slash. */
+  readonly path: string;
+  readonly stripPath: boolean;
+  /** http or https; its path goes before the request's. Userinfo, query and fragment are not used. */
+  readonly upstream: URL;
+  readonly bearer: Bearer;
+  /** 0: none. `headers` from the request sent to the answer's head, `idle` between two chunks of the answer. */
+  readonly timeouts: { readonly connectMs: number; readonly headersMs: number; readonly idleMs: number };
+  /** The largest request body that a 401 may replay; 0: none. */
+  readonly replayMaxBodyBytes: number;
+  readonly http2: 'auto' | 'never';
+}
+
+/** A route at work. */
+export interface Route {
+  readonly options: RouteOptions;
+  readonly host: string | undefined;
+  readonly path: string;
+  readonly stripPath: boolean;
+  readonly basePath: string;
+  readonly bearer: Bearer;
+  readonly injected: ReadonlySet<string>;
+  readonly upstream: Upstream;
+}
+
+export interface Admitted {
+  readonly route: Route;
+  /** Path and query for the upstream. */
+  readonly path: string;
+  readonly facts: RequestFacts;
+}
+
+export interface AdmissionOptions {
+  readonly routes: readonly RouteOptions[];
+  /** Names that may stand in `Host`; empty: any. */
+  readonly hosts: readonly string[];
+  readonly headerCount: number;
+}
+
+/** @throws the request's error, by its code */
+export type Admit = (head: RequestHead) => Admitted;
+
+/** @param upstreamFor the carrier's way to a route's upstream */
+export function createAdmission(options: AdmissionOptions, upstreamFor: (route: RouteOptions) => Upstream): Admit {
+  const router = createRouter(options.routes.map((route) => compile(route, upstreamFor(route))));
+  const hosts = new Set(options.hosts.map((host) => hostOf(host) ?? host.toLowerCase()));
+  return (head) => {
+    if (head.method === 'CONNECT' || head.method === 'TRACE') throw new SidebearerError('request_method_refused');
+    if (head.rawHeaders.length > options.headerCount * 2) throw new SidebearerError('request_headers_too_large');
+    const facts = readRequestFacts(head);
+    const named = facts.host === undefined ? undefined : hostOf(facts.host);
+    if (facts.host !== undefined && named === undefined) {
+      throw new SidebearerError('request_malformed', { reason: 'the Host' });
+    }
+    const target = readTarget(head.target);
+    const host = target.host ?? named;
+    if (hosts.size > 0) {
+      if (host === undefined || !hosts.has(host)) throw new SidebearerError('request_host_forbidden');
+      if (facts.secFetchSite === 'cross-site') throw new SidebearerError('request_cross_site');
+    }
+    if (facts.expect !== undefined && facts.expect !== '100-continue') {
+      throw new SidebearerError('request_expectation_unknown');
+    }
+    const match = router.match(host, target.path);
+    if (match === undefined) throw new SidebearerError('route_unknown');
+    return { route: match.route, path: match.path, facts };
+  };
+}
+
+function compile(options: RouteOptions, upstream: Upstream): Route {
+  return {
+    options,
+    host: options.host,
+    path: options.path,
+    stripPath: options.stripPath,
+    basePath: options.upstream.pathname,
+    bearer: options.bearer,
+    injected: createInjectedNames(options.bearer.injectedNames),
+    upstream,
+  };
+}

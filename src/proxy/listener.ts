@@ -1,0 +1,108 @@
+// The proxy's listener: puts router, exchanges, the standard carrier and upgrades together, binds, and drains. It adds
+// no meaning of its own and reserves no path.
+import type { Clock } from '../clock.ts';
+import { type BoundAddress, bind, type ListenAddress } from '../listen.ts';
+import { createAdmission, type RouteOptions } from './admission.ts';
+import { createExchanges } from './exchange.ts';
+import type { Upstream } from './message.ts';
+import type { ProxyObserver } from './observer.ts';
+import { createReplayMemory } from './replay.ts';
+import { createStandardServer } from './standard/server.ts';
+import { createStandardUpstream } from './standard/upstream.ts';
+import { createUpgrades } from './upgrade.ts';
+
+export type { RouteOptions } from './admission.ts';
+
+export interface ProxyLimits {
+  /** Requests at work and waiting. */
+  readonly inFlight: number;
+  readonly headerBytes: number;
+  readonly headerCount: number;
+  readonly headerTimeoutMs: number;
+  /** What all copies of request bodies together may hold. */
+  readonly replayMemoryBytes: number;
+}
+
+export interface ProxyListenerOptions {
+  readonly address: ListenAddress;
+  readonly routes: readonly RouteOptions[];
+  /** Names that may stand in `Host`, and then no cross-site page may call; empty: any. */
+  readonly hosts: readonly string[];
+  readonly limits: ProxyLimits;
+  readonly observer: ProxyObserver;
+  readonly clock: Clock;
+}
+
+export interface ProxyListener {
+  /** May be tried again after a failure. @throws listen_port_busy, listen_refused, listen_address_unavailable */
+  listen(): Promise<BoundAddress>;
+  /**
+   * Answers close their connections from now on; accepting goes on for `minDrainMs`; what is in flight has until
+   * `maxDrainMs` (both from now), then open upgrades are ended in order and the rest is cut. Never throws.
+   */
+  close(drain: { readonly minDrainMs: number; readonly maxDrainMs: number }): Promise<void>;
+  readonly inFlight: number;
+}
+
+/** Between the end of open upgrades and the cut: time for both sides to see the end. */
+const UPGRADE_GRACE_MS = 500;
+
+export function createProxyListener(options: ProxyListenerOptions): ProxyListener {
+  const { clock, limits, observer } = options;
+  const upstreams = new Map<string, Upstream>();
+  const upstreamFor = (route: RouteOptions): Upstream => {
+    const { timeouts, http2 } = route;
+    const origin = route.upstream.origin;
+    const key = JSON.stringify([origin, timeouts, http2]);
+    const upstream = upstreams.get(key) ?? createStandardUpstream({ origin, timeouts, http2 });
+    upstreams.set(key, upstream);
+    return upstream;
+  };
+  const admit = createAdmission({ ...options, headerCount: limits.headerCount }, upstreamFor);
+  const exchanges = createExchanges({
+    admit,
+    observer,
+    clock,
+    replayMemory: createReplayMemory(limits.replayMemoryBytes),
+    maxInFlight: limits.inFlight,
+  });
+  const upgrades = createUpgrades({ admit, exchanges, observer, clock });
+  const carrier = createStandardServer({
+    clock,
+    headerBytes: limits.headerBytes,
+    headerTimeoutMs: limits.headerTimeoutMs,
+    begin: exchanges.begin,
+    upgrade: upgrades.begin,
+    failed: observer.failed.bind(observer),
+  });
+
+  const close = async (drain: { minDrainMs: number; maxDrainMs: number }): Promise<void> => {
+    carrier.drain();
+    const began = clock.monotonicMs();
+    const left = (): number => Math.max(0, drain.maxDrainMs - (clock.monotonicMs() - began));
+    if (drain.minDrainMs > 0) await after(clock, drain.minDrainMs);
+    const closed = carrier.close();
+    const isGone = await Promise.race([closed.then(() => true), after(clock, left()).then(() => false)]);
+    if (!isGone && upgrades.open > 0) {
+      upgrades.end();
+      await Promise.race([closed, after(clock, UPGRADE_GRACE_MS)]);
+    }
+    carrier.destroy();
+    await closed;
+    await Promise.all([...upstreams.values()].map((upstream) => upstream.destroy()));
+  };
+
+  return {
+    listen: () => bind(carrier.server, options.address, 'listen.proxy'),
+    close,
+    get inFlight() {
+      return exchanges.inFlight;
+    },
+  };
+}
+
+function after(clock: Clock, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    clock.after(ms, resolve, { background: true });
+  });
+}
