@@ -1,0 +1,212 @@
+// Logins by authorization code: how one starts and how one ends. The order at the end is the defence: state known,
+// cookie there, cookie right, then the pending login is taken, and only then the provider's answer is looked at.
+// Before the take nothing is consumed: a page that knows no state can end nobody's login.
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '../clock.ts';
+import type { ManagedCredential } from '../credentials/bearer.ts';
+import type { ErrorCode } from '../errors/catalogue.ts';
+import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
+import type { AuthorizationCodeLogin } from '../providers/provider.ts';
+import type { FoundLogin, PendingLogins, Sealing } from '../stores/store.ts';
+import {
+  clearLoginCookie,
+  hashLoginCookie,
+  LOGIN_LIFE_MS,
+  loginCookieMatches,
+  readLoginCookie,
+  setLoginCookie,
+} from './login-cookie.ts';
+import { createLoginDeadlines } from './login-deadlines.ts';
+import type { LoginObserver, Visitor } from './observer.ts';
+import { loginId, openPendingLogin, type PendingLogin, sealPendingLogin } from './pending-login.ts';
+
+export interface LoginsOptions {
+  readonly credentials: ReadonlyMap<string, ManagedCredential>;
+  readonly pending: PendingLogins;
+  readonly sealing: Sealing;
+  readonly clock: Clock;
+  readonly observer: LoginObserver;
+  readonly random?: (bytes: number) => Buffer;
+}
+
+export interface StartedLogin {
+  readonly location: URL;
+  readonly setCookie: string;
+}
+
+/** How a login ended. `setCookie`, where present, takes the browser's cookie away: the state is spent. */
+export type LoginEnd =
+  | {
+      readonly outcome: 'succeeded';
+      readonly credential: ManagedCredential;
+      readonly warnings: readonly ErrorCode[];
+      readonly setCookie: string;
+    }
+  | {
+      readonly outcome: 'failed';
+      readonly error: SidebearerError;
+      readonly credential?: string;
+      /** The provider's `error_description`, foreign text; only of an answer whose state was good. */
+      readonly description?: string;
+      readonly setCookie?: string;
+    };
+
+export interface Logins {
+  /** @throws credential_unknown, login_unsupported */
+  find(credential: string): { readonly credential: ManagedCredential; readonly login: AuthorizationCodeLogin };
+  /**
+   * Where a login of this credential will redirect to; asks the provider where that must be discovered.
+   * @throws credential_unknown, login_unsupported, provider_unreachable, provider_metadata_invalid
+   */
+  preview(credential: string): Promise<URL>;
+  /** The origin of the last preview or start, without asking anybody. */
+  knownOrigin(credential: string): string | undefined;
+  /** @throws credential_unknown, login_unsupported, provider_*, logins_pending_limit, store_* */
+  start(credential: string, visitor: Visitor, options: { replaceAccount: boolean }): Promise<StartedLogin>;
+  /**
+   * Never throws, and is never cancelled: once the code is being redeemed, the browser's departure changes nothing.
+   * @param cookies the request's `Cookie`, as it came
+   */
+  finish(parameters: URLSearchParams, cookies: string | undefined, visitor: Visitor): Promise<LoginEnd>;
+  close(): void;
+}
+
+export function createLogins(options: LoginsOptions): Logins {
+  const { credentials, pending, sealing, clock, observer } = options;
+  const random = options.random ?? randomBytes;
+  const secret = (): string => random(32).toString('base64url');
+  const origins = new Map<string, string>();
+  const deadlines = createLoginDeadlines(
+    clock,
+    async (id) => (await pending.find(id)).status === 'used',
+    (credential) => observer.loginExpired(credential),
+  );
+
+  const find: Logins['find'] = (name) => {
+    const credential = credentials.get(name);
+    if (credential === undefined) throw new SidebearerError('credential_unknown');
+    if (credential.login === undefined) throw new SidebearerError('login_unsupported', { credential: name });
+    return { credential, login: credential.login };
+  };
+
+  /** Everything before the take: whose login this is, and that this browser may finish it. */
+  const identify = async (id: string, cookies: string | undefined): Promise<PendingLogin> => {
+    const found = assertPending(await pending.find(id));
+    const login = openPendingLogin(sealing, id, found.sealed);
+    if (login.expiresAtMs <= clock.wallMs()) throw new SidebearerError('state_expired');
+    const cookie = readLoginCookie(cookies, id);
+    const details = { credential: login.credential };
+    if (cookie === undefined) throw new SidebearerError('login_cookie_missing', details);
+    if (!loginCookieMatches(cookie, login.cookieHash)) throw new SidebearerError('login_cookie_mismatch', details);
+    return login;
+  };
+
+  return {
+    find,
+
+    async preview(name) {
+      const { login } = find(name);
+      const throwaway = { state: secret(), nonce: secret(), verifier: login.newVerifier() };
+      const { origin } = await login.authorizationUrl(throwaway);
+      origins.set(name, origin);
+      return new URL(origin);
+    },
+
+    knownOrigin: (name) => origins.get(name),
+
+    async start(name, visitor, { replaceAccount }) {
+      const { login } = find(name);
+      const [state, nonce, cookie] = [secret(), secret(), secret()];
+      const verifier = login.newVerifier();
+      // First, so that a provider that cannot be reached leaves nothing pending.
+      const location = await login.authorizationUrl({ state, nonce, verifier });
+      origins.set(name, location.origin);
+      const id = loginId(state);
+      const { redirectUri } = login;
+      const expiresAtMs = clock.wallMs() + LOGIN_LIFE_MS;
+      const cookieHash = hashLoginCookie(cookie);
+      const content = { credential: name, verifier, nonce, redirectUri, cookieHash, replaceAccount, expiresAtMs };
+      await pending.put(id, { credential: name, sealed: sealPendingLogin(sealing, id, content), expiresAtMs });
+      deadlines.begin(id, name, expiresAtMs);
+      observer.loginStarted(name, visitor);
+      return { location, setCookie: setLoginCookie(id, cookie, isHttps(redirectUri)) };
+    },
+
+    async finish(parameters, cookies, visitor) {
+      let credentialName: string | undefined;
+      let setCookie: string | undefined;
+      try {
+        const state = readState(parameters);
+        const id = loginId(state);
+        const login = await identify(id, cookies);
+        credentialName = login.credential;
+        const found = find(login.credential);
+        if (found.login.redirectUri !== login.redirectUri) {
+          throw new SidebearerError('state_unknown', { reason: 'the redirect URI was changed since it was started' });
+        }
+        assertPending(await pending.take(id));
+        setCookie = clearLoginCookie(id, isHttps(login.redirectUri));
+        deadlines.end(id);
+
+        const { nonce, verifier } = login;
+        const answer = { state, nonce, verifier, parameters: withState(parameters, state) };
+        const tokens = await found.login.exchange(answer);
+        await found.credential.accept(tokens, { replaceAccount: login.replaceAccount });
+
+        const account = tokens.account ?? found.credential.status().account;
+        observer.loginSucceeded(login.credential, visitor, account, tokens.expiresAtMs);
+        const warnings = new Set(tokens.warnings.map((warning) => warning.code));
+        if (tokens.refreshToken === undefined) warnings.add('no_refresh_token');
+        return { outcome: 'succeeded', credential: found.credential, warnings: [...warnings], setCookie };
+      } catch (thrown) {
+        const error = toSidebearerError(thrown);
+        credentialName ??= error.details.credential;
+        observer.loginFailed(error, visitor, credentialName);
+        const description = parameters.get('error_description');
+        return {
+          outcome: 'failed',
+          error,
+          ...(credentialName === undefined ? {} : { credential: credentialName }),
+          ...(setCookie === undefined ? {} : { setCookie }),
+          ...(setCookie === undefined || !parameters.has('error') || description === null ? {} : { description }),
+        };
+      }
+    },
+
+    close: () => deadlines.close(),
+  };
+}
+
+/** @throws state_missing, state_unknown */
+function readState(parameters: URLSearchParams): string {
+  const [state, ...others] = parameters.getAll('state');
+  if (others.length > 0) throw new SidebearerError('state_unknown', { reason: 'it came more than once' });
+  // OpenAI's pages may append this to the state that they were given.
+  const bare = state?.replace(/\.onboarding_entrypoint=.*$/s, '') ?? '';
+  if (bare === '') throw new SidebearerError('state_missing');
+  return bare;
+}
+
+function withState(parameters: URLSearchParams, state: string): URLSearchParams {
+  const copy = new URLSearchParams(parameters);
+  copy.set('state', state);
+  return copy;
+}
+
+/** @throws state_used, state_expired, state_unknown */
+function assertPending(found: FoundLogin): FoundLogin & { status: 'pending' } {
+  switch (found.status) {
+    case 'pending':
+      return found;
+    case 'used':
+      throw new SidebearerError('state_used');
+    case 'expired':
+      throw new SidebearerError('state_expired');
+    case 'unknown':
+      throw new SidebearerError('state_unknown');
+  }
+}
+
+function isHttps(redirectUri: string): boolean {
+  return new URL(redirectUri).protocol === 'https:';
+}

@@ -1,0 +1,30 @@
+// The button that starts a login: a form, because a GET must never fill the store, and the question that goes with it.
+import type { Account } from '../../providers/provider.ts';
+import { type Content, html, type Markup } from '../html.ts';
+import { texts } from '../texts.ts';
+import { accountName } from './account.ts';
+
+export interface LoginForm {
+  readonly credential: string;
+  readonly label: string;
+  /** The account that is stored now; then it is asked whether another one may replace it. */
+  readonly account: Account | undefined;
+  /** The browser was moved to the redirect URI's host already, as far as can be. */
+  readonly isMoved: boolean;
+}
+
+/** @param beside what else stands in the row of the button */
+export function loginForm(form: LoginForm, beside: Content): Markup {
+  const words = texts.start;
+  return html`<form method="post" action="/oauth/start">
+<input type="hidden" name="credential" value="${form.credential}">${
+    form.isMoved && html`<input type="hidden" name="moved" value="yes">`
+  }
+${
+  form.account !== undefined &&
+  html`<div class="check"><input type="checkbox" id="replace" name="replace" value="yes" aria-describedby="replace-hint">
+<div><label for="replace">${words.replace}</label><div class="soft" id="replace-hint">${words.stored}: ${accountName(form.account)}. ${words.replaceHint}</div></div></div>`
+}
+<div class="actions"><button class="button" type="submit">${form.label}</button>${beside}</div>
+</form>`;
+}

@@ -1,0 +1,112 @@
+// `/oauth/start`: GET shows what a login will do and what would make it fail; POST starts it. A GET changes nothing,
+// so that no page elsewhere can fill the store with logins.
+import type { ManagedCredential } from '../credentials/bearer.ts';
+import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
+import { type Answer, pageAnswer, redirectAnswer, withHeaders } from './answer.ts';
+import { readFields } from './body.ts';
+import type { Failures } from './failures.ts';
+import type { Logins } from './logins.ts';
+import type { LoginObserver } from './observer.ts';
+import { choicePage, type StartView, startPage } from './pages/start-page.ts';
+import { comparePlace } from './place.ts';
+import type { Endpoint, Visit } from './visit.ts';
+
+export interface StartOptions {
+  readonly version: string;
+  readonly credentials: ReadonlyMap<string, ManagedCredential>;
+  readonly logins: Logins;
+  readonly failures: Failures;
+  readonly observer: LoginObserver;
+  /** The pod's name for the commands that are shown. */
+  readonly podName: string;
+  /** The port that is really bound; undefined on a Unix socket. */
+  readonly boundPort: () => number | undefined;
+}
+
+export function createStartEndpoints(options: StartOptions): { readonly show: Endpoint; readonly begin: Endpoint } {
+  const { version, credentials, logins, failures, observer } = options;
+
+  /** A login that could not begin is one that failed, not a request that was refused. */
+  const attempt = async (visit: Visit, name: string, action: () => Promise<Answer>): Promise<Answer> => {
+    try {
+      return await action();
+    } catch (thrown) {
+      const error = toSidebearerError(thrown);
+      observer.loginFailed(error, visit.visitor, name);
+      return failures(error, { wantsJson: visit.wantsJson, credential: name });
+    }
+  };
+
+  const show: Endpoint = (visit) => {
+    const { host, query } = visit;
+    const name = query.get('credential') ?? onlyLogin(credentials);
+    if (name === undefined) return pageAnswer(200, choicePage(version, withLogin(credentials)));
+    const { credential, login } = logins.find(name);
+    const { redirectUri } = login;
+    const place = comparePlace(host, redirectUri);
+    const isMoved = query.get('moved') === 'yes';
+    if (place.moveTo !== undefined && !isMoved) return redirectAnswer(302, place.moveTo + startPath(name, true));
+
+    return attempt(visit, name, async () => {
+      const target = await logins.preview(name);
+      const { registeredName, registeredPort } = place;
+      const { account } = credential.status();
+      const view: StartView = {
+        version,
+        credential: name,
+        account,
+        authorizeHost: target.host,
+        redirectUri,
+        isMoved,
+        ...(registeredName === undefined ? {} : { name: { used: host.name, registered: registeredName } }),
+        ...(registeredPort === undefined ? {} : { port: portMismatch(host.port, registeredPort, redirectUri, name) }),
+      };
+      // The provider may send the browser straight back: that redirect, too, belongs to the form.
+      return pageAnswer(200, startPage(view), [target.origin, new URL(redirectUri).origin]);
+    });
+  };
+
+  const portMismatch = (
+    used: number,
+    registered: number,
+    redirectUri: string,
+    name: string,
+  ): NonNullable<StartView['port']> => ({
+    used,
+    registered,
+    command: `kubectl port-forward ${options.podName} ${registered}:${options.boundPort() ?? registered}`,
+    link: new URL(redirectUri).origin + startPath(name, false),
+  });
+
+  const begin: Endpoint = async (visit) => {
+    const fields = await readFields(visit.request);
+    const name = fields.get('credential');
+    if (name === null) throw new SidebearerError('admin_request_malformed', { reason: 'it names no credential' });
+    const { login } = logins.find(name);
+    const { moveTo } = comparePlace(visit.host, login.redirectUri);
+    // A cookie set here would not come back there.
+    if (moveTo !== undefined && fields.get('moved') !== 'yes')
+      return redirectAnswer(303, moveTo + startPath(name, true));
+    return attempt(visit, name, async () => {
+      const replaceAccount = fields.get('replace') === 'yes';
+      const { location, setCookie } = await logins.start(name, visit.visitor, { replaceAccount });
+      return withHeaders(redirectAnswer(303, location.href), { 'set-cookie': setCookie });
+    });
+  };
+
+  return { show, begin };
+}
+
+function startPath(credential: string, isMoved: boolean): string {
+  return `/oauth/start?credential=${encodeURIComponent(credential)}${isMoved ? '&moved=yes' : ''}`;
+}
+
+function withLogin(credentials: ReadonlyMap<string, ManagedCredential>) {
+  return [...credentials.values()].filter(({ login }) => login !== undefined).map((credential) => credential.status());
+}
+
+/** The name of the one credential with a login, where there is exactly one. */
+function onlyLogin(credentials: ReadonlyMap<string, ManagedCredential>): string | undefined {
+  const names = [...credentials.values()].filter(({ login }) => login !== undefined).map(({ name }) => name);
+  return names.length === 1 ? names[0] : undefined;
+}

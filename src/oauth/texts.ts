@@ -1,0 +1,130 @@
+// Every sentence of the pages, in English. Another language is another file of this shape. The failures' own
+// sentences stand in the error catalogue.
+import type { PublishedState } from '../credentials/bearer.ts';
+
+export const texts = {
+  language: 'en',
+  product: 'Sidebearer',
+  home: 'Status',
+  version: (version: string) => `Sidebearer ${version}`,
+  skip: 'Skip to the content',
+  unknown: 'unknown',
+
+  status: {
+    title: 'Credentials',
+    summary: (usable: number, all: number) =>
+      usable === all
+        ? all === 1
+          ? 'The credential has a usable token.'
+          : `All ${all} credentials have a usable token.`
+        : `${usable} of ${all} credentials ${usable === 1 ? 'has' : 'have'} a usable token.`,
+    none: 'No credential is configured.',
+    asOf: 'As of',
+    refreshes: 'This page updates itself every 5 seconds.',
+    stopRefreshing: 'Stop updating',
+    stands: 'This page does not update itself.',
+    goOnRefreshing: 'Update every 5 seconds',
+    notices: 'Notices',
+    provider: { codex: 'Codex', oidc: 'OpenID Connect', oauth2: 'OAuth 2.0', file: 'Token file' },
+    grant: {
+      authorization_code: 'login',
+      refresh_token: 'refresh token',
+      client_credentials: 'client credentials',
+      file: 'written by something else',
+    },
+    state: {
+      absent: 'No token yet',
+      dead: 'Needs a login',
+      cooling: 'Waiting after a failure',
+      refreshing: 'Refreshing',
+      refused: 'Refused by the upstream',
+      due: 'Refresh due',
+      fresh: 'Ready',
+    } satisfies Record<PublishedState, string>,
+    deadWithoutLogin: 'Needs a new refresh token',
+    account: 'Account',
+    plan: 'Plan',
+    accountId: 'Account id',
+    token: 'Token',
+    noToken: 'none',
+    tokenUntil: 'expires',
+    tokenSince: 'expired',
+    tokenUnknown: 'valid, its expiry is not told',
+    nextRefresh: 'Next refresh',
+    lastRefresh: 'Last refresh',
+    cooling: 'Tried again',
+    grantEnds: 'Login ends',
+    waiting: 'Requests waiting',
+    breaker: 'Token endpoint',
+    breakerState: {
+      open: 'left alone for a while, after too many failures',
+      half_open: 'being tried again after too many failures',
+    },
+    dirtyTitle: 'The newest token is not stored yet',
+    dirty: 'It is in use, and its storing is tried again every second. A restart before it succeeds may need a login.',
+    lastError: 'Last failure',
+    failedAt: 'Failed',
+    logIn: (name: string) => `Log in for ${name}`,
+    logInAgain: (name: string) => `Log in again for ${name}`,
+  },
+
+  start: {
+    title: (name: string) => `Log in for ${name}`,
+    lead: 'A login is three steps, and takes less than a minute.',
+    step1: (where: string) => `You go to ${where} and log in there. Your password stays there.`,
+    step2: 'It sends this browser back to',
+    step3: 'Sidebearer fetches the token, stores it, and shows you the result. No token passes through this browser.',
+    go: (where: string) => `Continue to ${where}`,
+    time: 'You have 30 minutes to finish.',
+    stored: 'Stored now',
+    replace: 'Replace the account',
+    replaceHint: 'Without this, only a login of the account that is stored now is accepted.',
+    portTitle: 'This browser would come back to another port',
+    port: (used: number, registered: number) =>
+      `You opened this page on port ${used}, but the provider will send the browser to port ${registered}. ` +
+      'Forward that port first, then open this page there:',
+    portLink: 'Open this page on the right port',
+    nameTitle: 'This browser would come back to another name',
+    name: (used: string, registered: string) =>
+      `You opened this page as ${used}, but the provider will send the browser to ${registered}, ` +
+      'and the cookie of this login is not shared between the two. Open this page there.',
+    choose: 'Which credential?',
+    chooseLead: 'Choose the one to log in.',
+    nothingTitle: 'Nothing to log in',
+    nothing: 'No configured credential is obtained by a login.',
+  },
+
+  success: {
+    title: 'You are logged in',
+    lead: (name: string) => `${name} has a new token. You may close this page.`,
+    storedIn: 'Stored in',
+    warning: 'One thing to know',
+    toStatus: 'See all credentials',
+  },
+
+  failure: {
+    next: 'What to do',
+    details: 'Details',
+    code: 'Code',
+    status: 'HTTP status',
+    credential: 'Credential',
+    providerCode: "Provider's code",
+    providerStatus: "Provider's HTTP status",
+    description: 'The provider says',
+    systemCode: "System's code",
+    again: 'Try again',
+    toStart: 'Start a login',
+    toStatus: 'Go to the status page',
+  },
+
+  cancel:
+    'This port is held by Sidebearer. It keeps the port and its pending logins; nothing was cancelled.\n' +
+    'To free the port, move the listener with the setting listen.oauth, or stop Sidebearer.\n',
+
+  time: {
+    now: 'now',
+    in: (span: string) => `in ${span}`,
+    ago: (span: string) => `${span} ago`,
+    units: { day: 'd', hour: 'h', minute: 'min', second: 's' },
+  },
+} as const;

@@ -1,0 +1,116 @@
+// One whole login in a real browser: the policies and cookies that only a browser enforces.
+import { existsSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import t from 'tap';
+import type { ManagedCredential } from '../../src/credentials/bearer.ts';
+import { createFakeCredential, type FakeCredential, startPort } from './_fakes.ts';
+
+const executablePath = '/usr/bin/chromium';
+const args = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+const skip = existsSync(executablePath) ? false : `no Chromium at ${executablePath}`;
+
+interface Teardown {
+  teardown(end: () => void | Promise<void>): void;
+}
+
+let launched: Promise<Browser> | undefined;
+t.teardown(async () => (await launched)?.close());
+
+/** An identity provider of one page: a link back to the redirect URI, or at once where `isInstant`. */
+async function startProvider(t: Teardown, isInstant: boolean): Promise<string> {
+  const server = createServer((request, response) => {
+    const { searchParams } = new URL(request.url ?? '/', 'http://localhost');
+    const back = `${searchParams.get('redirect_uri')}?code=c1&state=${searchParams.get('state')}`;
+    response.setHeader('cross-origin-opener-policy', 'same-origin');
+    if (isInstant) response.writeHead(302, { location: back }).end();
+    else response.setHeader('content-type', 'text/html').end(`<a id="consent" href="${back}">Consent</a>`);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const address = server.address();
+  return `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}/authorize`;
+}
+
+/** An OAuth port whose one credential is sent back to the port that is really bound. */
+async function startLogin(t: Teardown, isInstant: boolean): Promise<{ port: number; credential: FakeCredential }> {
+  const credentials = new Map<string, ManagedCredential>();
+  const { port } = await startPort(t, [], { credentials });
+  const redirectUri = `http://localhost:${port}/oauth/callback`;
+  const credential = createFakeCredential('codex', { redirectUri });
+  const provider = await startProvider(t, isInstant);
+  credential.behaviour.authorizationUrl = async (state) =>
+    new URL(`${provider}?${new URLSearchParams({ state, redirect_uri: redirectUri })}`);
+  credentials.set('codex', credential);
+  return { port, credential };
+}
+
+async function openPage(t: Teardown): Promise<{ page: Page; complaints: string[] }> {
+  launched ??= chromium.launch({ executablePath, args });
+  const context = await (await launched).newContext();
+  t.teardown(() => context.close());
+  const page = await context.newPage();
+  const complaints: string[] = [];
+  page.on('console', (message) => complaints.push(message.text()));
+  page.on('pageerror', (error) => complaints.push(error.message));
+  return { page, complaints };
+}
+
+for (const isInstant of [false, true]) {
+  const how = isInstant ? 'sends it straight back' : 'asks for consent';
+  t.test(`a browser logs in where the provider ${how}, and no policy is broken`, { skip }, async (t) => {
+    const { port, credential } = await startLogin(t, isInstant);
+    const { page, complaints } = await openPage(t);
+    await page.goto(`http://127.0.0.1:${port}/`);
+    await page.getByRole('link', { name: 'Log in for codex' }).click();
+    t.equal(new URL(page.url()).host, `localhost:${port}`, 'led to the name that the cookie needs');
+    t.equal(await page.getByRole('heading', { level: 1 }).textContent(), 'Log in for codex');
+    await page.getByRole('button', { name: 'Continue to 127.0.0.1' }).click();
+    if (!isInstant) await page.click('#consent');
+    await page.getByRole('heading', { name: 'You are logged in' }).waitFor();
+    t.equal(credential.accepted.length, 1);
+    t.same(await page.context().cookies(), [], 'the cookie is gone');
+
+    await page.reload();
+    t.match(await page.content(), 'state_used');
+    await page.getByRole('link', { name: 'Go to the status page' }).click();
+    await page.getByText('Ready').waitFor();
+    const styled = await page.evaluate('getComputedStyle(document.querySelector(".card")).borderRadius');
+    t.equal(styled, '14px', 'the style sheet is admitted by its hash');
+    // The reload's own status is reported by the browser; nothing else may be.
+    t.same(
+      complaints.filter((complaint) => !complaint.includes('400 (Bad Request)')),
+      [],
+    );
+  });
+}
+
+t.test('a failed login is tried again from its own page', { skip }, async (t) => {
+  const { port, credential } = await startLogin(t, false);
+  const { page, complaints } = await openPage(t);
+  const { exchange } = credential.behaviour;
+  credential.behaviour.exchange = () => Promise.reject(new Error('no'));
+  await page.goto(`http://localhost:${port}/oauth/start`);
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await page.click('#consent');
+  credential.behaviour.exchange = exchange;
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.click('#consent');
+  await page.getByRole('heading', { name: 'You are logged in' }).waitFor();
+  t.same(
+    complaints.filter((complaint) => !complaint.includes('500 (Internal Server Error)')),
+    [],
+  );
+});
