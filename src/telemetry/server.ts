@@ -1,0 +1,86 @@
+// The telemetry listener: /metrics and the probes on an http server of their own, so that a busy proxy or OAuth port
+// cannot keep them from answering. It changes nothing and names no account.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Metrics } from './metrics.ts';
+import { live, type ProbeAnswer, type ProbeFacts, ready, started } from './probes.ts';
+
+export interface TelemetryServerOptions {
+  readonly metrics: Pick<Metrics, 'expose'>;
+  /** What is known at the moment of the question. */
+  readonly probes: () => ProbeFacts;
+  /** The exposition could not be made; the scrape was answered with 500. */
+  readonly failed?: (thrown: unknown) => void;
+}
+
+export interface TelemetryServer {
+  /** To be bound by the composition root. */
+  readonly server: Server;
+  /** Ends the listener; answers that are under way get `graceMs`. */
+  close(graceMs?: number): Promise<void>;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+}
+
+export function createTelemetryServer({ metrics, probes, failed }: TelemetryServerOptions): TelemetryServer {
+  const pages = new Map<string, () => Answer | Promise<Answer>>([
+    ['/metrics', async () => ({ status: 200, ...(await metrics.expose()) })],
+    ['/livez', () => probeAnswer(live())],
+    ['/readyz', () => probeAnswer(ready(probes()))],
+    ['/startupz', () => probeAnswer(started(probes()))],
+  ]);
+
+  async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    // No body is wanted here: whoever sends one is not waited for.
+    request.resume();
+    const page = pages.get((request.url ?? '').split('?', 1)[0] ?? '');
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    if (page === undefined) return send(response, text(404, `Not found. Here are ${[...pages.keys()].join(', ')}.`));
+    if (!isRead) return send(response.setHeader('allow', 'GET, HEAD'), text(405, 'Only GET and HEAD.'));
+    try {
+      send(response, await page());
+    } catch (thrown) {
+      failed?.(thrown);
+      send(response, text(500, 'This could not be told; see the log.'));
+    }
+  }
+
+  const server = createServer({ headersTimeout: 10_000, requestTimeout: 10_000 }, respond);
+  server.maxRequestsPerSocket = 10_000;
+
+  return {
+    server,
+    close(graceMs = 1_000) {
+      return new Promise((resolve) => {
+        if (!server.listening) return resolve();
+        const forced = setTimeout(() => server.closeAllConnections(), graceMs);
+        server.close(() => {
+          clearTimeout(forced);
+          resolve();
+        });
+      });
+    },
+  };
+}
+
+function send(response: ServerResponse, { status, contentType, body }: Answer): void {
+  response.writeHead(status, {
+    'content-type': contentType,
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+  });
+  response.end(body);
+}
+
+function probeAnswer({ ok, reasons }: ProbeAnswer): Answer {
+  const body = JSON.stringify({ status: ok ? 'ok' : 'unavailable', reasons });
+  return { status: ok ? 200 : 503, contentType: 'application/json', body: `${body}\n` };
+}
+
+function text(status: number, sentence: string): Answer {
+  return { status, contentType: 'text/plain; charset=utf-8', body: `${sentence}\n` };
+}
