@@ -1,0 +1,45 @@
+// Bundles src/main.ts with everything it needs into one file, dist/sidebearer.js, and stamps version and commit.
+// Nothing is minified: a stack trace from production should be readable.
+import { execFileSync } from 'node:child_process';
+import { chmodSync, readFileSync, rmSync } from 'node:fs';
+import { build } from 'esbuild';
+
+const { version, engines } = JSON.parse(readFileSync('package.json', 'utf8')) as {
+  version: string;
+  engines: { node: string };
+};
+
+function commit(): string {
+  if (process.env.SIDEBEARER_COMMIT !== undefined) return process.env.SIDEBEARER_COMMIT;
+  try {
+    return execFileSync('git', ['rev-parse', '--short=12', 'HEAD'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
+  } catch {
+    return 'unknown';
+  }
+}
+
+const outfile = 'dist/sidebearer.js';
+rmSync('dist', { recursive: true, force: true });
+await build({
+  entryPoints: ['src/main.ts'],
+  outfile,
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: `node${engines.node.replace(/[^\d.]/g, '')}`,
+  legalComments: 'inline',
+  define: {
+    SIDEBEARER_VERSION: JSON.stringify(version),
+    SIDEBEARER_COMMIT: JSON.stringify(commit()),
+  },
+  // CommonJS dependencies require() Node's own modules, which an ES module cannot.
+  banner: {
+    js: "#!/usr/bin/env node\nimport { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(import.meta.url);",
+  },
+  logLevel: 'warning',
+});
+chmodSync(outfile, 0o755);
+console.log(`${outfile}: ${version} (${commit()})`);

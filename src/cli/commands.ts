@@ -1,0 +1,95 @@
+// Every command, as data: the dispatch table of main.ts and the text of the help. A command's code is imported when
+// it is called, so that `check` never loads the proxy and `wait` never loads the schema.
+import type { Command, Flag } from './command.ts';
+
+const config: Flag = {
+  name: 'config',
+  short: 'c',
+  value: 'FILE',
+  doc: 'The configuration; - reads standard input.',
+  env: 'SIDEBEARER_CONFIG',
+};
+const listenFlag = (name: string): Flag => ({
+  name: `listen-${name}`,
+  value: 'ADDRESS',
+  doc: `Instead of listen.${name} in the file.`,
+  env: `SIDEBEARER_LISTEN_${name.toUpperCase()}`,
+});
+const logLevel: Flag = {
+  name: 'log-level',
+  value: 'LEVEL',
+  doc: 'Instead of log.level in the file.',
+  env: 'SIDEBEARER_LOG_LEVEL',
+};
+const settings: readonly Flag[] = [config, logLevel, listenFlag('proxy'), listenFlag('oauth'), listenFlag('telemetry')];
+const url: Flag = { name: 'url', value: 'URL', doc: 'Where the sidecar listens, instead of --config.' };
+const json: Flag = { name: 'json', doc: 'Prints JSON.' };
+const timeout = (byDefault: string): Flag => ({
+  name: 'timeout',
+  value: 'DURATION',
+  doc: `How long to try; default ${byDefault}.`,
+});
+
+export const commands: readonly Command[] = [
+  {
+    name: 'run',
+    summary: 'Runs the sidecar.',
+    about: ['Serves until SIGTERM or SIGINT, then lets streams finish within shutdown.maxDrain.'],
+    examples: [
+      'sidebearer run --config /etc/sidebearer/config.yaml',
+      'SIDEBEARER_LOG_LEVEL=debug sidebearer run --config config.yaml --listen-proxy 127.0.0.1:9000',
+    ],
+    flags: settings,
+    load: async () => (await import('./run.ts')).run,
+  },
+  {
+    name: 'check',
+    summary: 'Checks a configuration, without any network.',
+    about: ['Prints every mistake with its line and column, and exits 1 where there is one.'],
+    examples: ['sidebearer check --config config.yaml', 'sidebearer check --config config.yaml --no-references --json'],
+    flags: [
+      ...settings,
+      { name: 'no-references', doc: 'Looks at no variable and no file that ${env:…} and ${file:…} name: for CI.' },
+      json,
+    ],
+    load: async () => (await import('./check.ts')).check,
+  },
+  {
+    name: 'status',
+    summary: 'Shows the credentials of the running sidecar.',
+    about: [
+      'Asks the OAuth listener for /status.json: at --url, else where --config says, else at 127.0.0.1:1455.',
+      'Exits 1 where it cannot be reached.',
+    ],
+    examples: ['sidebearer status', 'sidebearer status --url http://localhost:1455 --json'],
+    flags: [url, config, listenFlag('oauth'), json, timeout('5s')],
+    load: async () => (await import('./status.ts')).status,
+  },
+  {
+    name: 'wait',
+    summary: 'Blocks until the sidecar is ready.',
+    about: [
+      'Asks the telemetry listener for /readyz: at --url, else where --config says, else at 127.0.0.1:9464.',
+      'Exits 1 where it is not ready in time. Needs no shell and no curl: for probes and start scripts.',
+    ],
+    examples: ['sidebearer wait --timeout 30s', 'sidebearer wait --url http://127.0.0.1:9464 --timeout 1s'],
+    flags: [url, config, listenFlag('telemetry'), timeout('60s')],
+    load: async () => (await import('./wait.ts')).wait,
+  },
+  {
+    name: 'schema',
+    summary: 'Prints the JSON Schema of the configuration, for editors.',
+    about: ['Draft 2020-12. A configuration names it in its first line: # yaml-language-server: $schema=FILE'],
+    examples: ['sidebearer schema > sidebearer.schema.json'],
+    flags: [],
+    load: async () => (await import('./schema.ts')).schema,
+  },
+  {
+    name: 'version',
+    summary: 'Prints version and commit; also --version.',
+    about: [],
+    examples: ['sidebearer --version'],
+    flags: [],
+    load: async () => (await import('./version.ts')).version,
+  },
+];

@@ -1,0 +1,250 @@
+// The settings of one credential, by provider: each provider takes only the keys that mean something to it.
+// The URLs of the codex preset are not here: they belong to the provider, and stand here as overrides alone.
+import { z } from 'zod';
+import { group, optional, required, setting } from './setting.ts';
+import {
+  choice,
+  duration,
+  flag,
+  integer,
+  kindOf,
+  line,
+  lineOrEmpty,
+  positiveDuration,
+  secret,
+  share,
+  text,
+  url,
+} from './value-kinds.ts';
+
+/** What `inject.format` and `inject.headers` may contain; `{token}` is the access token. */
+export const placeholders = [
+  'token',
+  'account.id',
+  'account.userId',
+  'account.email',
+  'account.plan',
+  'account.fedramp',
+] as const;
+
+/** What names a credential; source of a RegExp, for editors take it as well. */
+export const credentialNamePattern = '^(?!.*-logins$)[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$';
+
+/** RFC 9110, 5.6.2. */
+export const headerNamePattern = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
+const injectFormat = (needsToken: boolean) =>
+  kindOf({ type: 'text' }, { type: 'string' }, (raw, refuse) => {
+    // A header value: visible ASCII and single spaces between words; anything else would not be sent.
+    if (typeof raw !== 'string' || !/^[!-~]+( [!-~]+)*$/.test(raw)) return refuse('a header value in ASCII');
+    const names = [...raw.matchAll(/\{([^{}]*)\}/g)].map((match) => match[1] ?? '');
+    const known: readonly string[] = placeholders;
+    if (/[{}]/.test(raw.replace(/\{[^{}]*\}/g, '')) || names.some((name) => !known.includes(name))) {
+      return refuse(`only the placeholders ${placeholders.map((name) => `{${name}}`).join(', ')}`);
+    }
+    return needsToken && !names.includes('token') ? refuse('a format that contains {token}') : raw;
+  });
+
+const parameters = (doc: string) =>
+  setting(
+    z.record(
+      z.string().regex(/^[!-~]+$/, 'expected a parameter name in visible ASCII'),
+      lineOrEmpty('text on one line (quote numbers)'),
+    ),
+    {},
+    doc,
+  );
+
+const inject = group(
+  {
+    header: setting(
+      text('a header name', headerNamePattern),
+      'Authorization',
+      'Header that carries the token. The client’s own is always removed.',
+    ),
+    format: setting(injectFormat(true), 'Bearer {token}', 'Value of that header.'),
+    headers: setting(
+      z.record(z.string().regex(headerNamePattern, 'expected a header name'), injectFormat(false)),
+      {},
+      `Further headers; placeholders: ${placeholders.map((name) => `\`{${name}}\``).join(', ')}. One whose value is unknown is not sent.`,
+    ),
+  },
+  'What is put into each request.',
+);
+
+/** Settings of every credential that is refreshed. */
+const upkeep = {
+  tokenParams: parameters('Added to every token request, such as `audience` or `resource`.'),
+  scope: optional(
+    text('scopes separated by single spaces', /^[!#-[\]-~]+( [!#-[\]-~]+)*$/),
+    'Scope to ask for. Default: the preset’s for codex; `openid profile email offline_access` for oidc with a login; else none.',
+  ),
+  refreshToken: optional(
+    secret('a refresh token'),
+    'Grant `refresh_token`: the first refresh token only; afterwards the store’s, until this value changes.',
+  ),
+  allowHttp: setting(
+    flag(),
+    false,
+    'Allows plain http to the provider beyond loopback. Tokens can then be read on the way.',
+  ),
+  revokeSuperseded: setting(
+    flag(),
+    false,
+    'Revokes the refresh token that a second login replaced. Many providers then revoke the new one, too.',
+  ),
+  wait: group(
+    {
+      timeout: setting(duration(), '10s', 'How long a request waits for a refresh.'),
+      queue: setting(integer(0, 1_000_000), 1000, 'How many requests may wait at once.'),
+    },
+    'Requests that wait for a refresh.',
+  ),
+  inject,
+  refresh: group(
+    {
+      lead: optional(
+        positiveDuration(),
+        'How long before expiry the token is refreshed, at most half of its life. Default: `5d` for codex; else 20 % of the life, from 30 s to 10 min.',
+      ),
+      jitter: setting(share(), '10%', 'Share of the lead by which a refresh may come earlier, at random.'),
+      attempts: setting(integer(1, 100), 3, 'Attempts before the cooldown.'),
+      backoff: group(
+        {
+          initial: setting(positiveDuration(), '1s', 'Pause after the first attempt; it doubles.'),
+          max: setting(positiveDuration(), '30s', 'Longest pause between attempts.'),
+        },
+        'Pauses between attempts.',
+      ),
+      timeout: setting(positiveDuration(), '30s', 'Time for one attempt.'),
+      cooldown: setting(positiveDuration(), '5m', 'Pause after the last attempt, while the token is still valid.'),
+      maxRetryAfter: setting(positiveDuration(), '1h', 'Longest `Retry-After` of the provider that is obeyed.'),
+      unclear: setting(
+        choice(['retry', 'hold']),
+        'retry',
+        'After an answer that was lost: try once more at once, or only when the token is about to expire (for providers that revoke everything when a refresh token is used twice).',
+      ),
+    },
+    'When and how the token is refreshed.',
+  ),
+  breaker: group(
+    {
+      failures: setting(integer(1, 1000), 5, 'Failures within `window` that open the breaker of the token endpoint.'),
+      window: setting(positiveDuration(), '10m', 'Time in which failures are counted.'),
+      resetAfter: setting(positiveDuration(), '30s', 'Time after which an open breaker lets one attempt through.'),
+    },
+    'Leaves a failing token endpoint alone.',
+  ),
+};
+
+const redirectUri = (byDefault: string) =>
+  setting(
+    url({ mayHaveQuery: true, example: 'http://localhost:1455/oauth/callback' }),
+    byDefault,
+    'Where the provider sends the browser after the login, exactly as it is registered there.',
+  );
+
+const authorizeParams = parameters('Added to the authorize URL, such as `prompt`; an empty value takes a default out.');
+
+const endpoint = (example: string) => url({ mayHaveQuery: true, example });
+const clientId = () => line('the client id that the provider gave');
+
+const client = {
+  clientId: required(clientId(), 'Client id at the provider.'),
+  clientSecret: optional(
+    secret('the client secret that the provider gave'),
+    'Client secret; none for a public client.',
+  ),
+  clientAuth: optional(
+    choice(['basic', 'post', 'none']),
+    'How the client authenticates at the token endpoint. Default: `basic` with a clientSecret, else `none`.',
+  ),
+};
+
+const grant = setting(
+  choice(['authorization_code', 'refresh_token', 'client_credentials']),
+  'authorization_code',
+  'How tokens are obtained: by a person’s login, from a refresh token at hand, or by the client alone.',
+);
+
+const provider = <const T extends string>(name: T, doc: string) => required(z.literal(name), doc);
+
+const codex = z.strictObject({
+  provider: provider('codex', 'ChatGPT’s Codex: a preset that needs no further setting.'),
+  grant: setting(
+    choice(['authorization_code', 'refresh_token']),
+    'authorization_code',
+    'How tokens are obtained: by a person’s login, or from a refresh token at hand.',
+  ),
+  authorizeUrl: optional(endpoint('https://auth.openai.com/oauth/authorize'), 'Overrides the preset’s authorize URL.'),
+  tokenUrl: optional(endpoint('https://auth.openai.com/oauth/token'), 'Overrides the preset’s token URL.'),
+  revokeUrl: optional(endpoint('https://auth.openai.com/oauth/revoke'), 'Overrides the preset’s revocation URL.'),
+  clientId: optional(clientId(), 'Overrides the preset’s client id.'),
+  redirectUri: redirectUri('http://localhost:1455/auth/callback'),
+  authorizeParams,
+  originator: optional(line('a name such as codex_cli_rs'), 'Sent as `originator` to the authorize URL, where set.'),
+  allowedWorkspaces: setting(
+    z.array(line('a workspace id')),
+    [],
+    'Workspaces (account ids) that a login may be of; empty: any.',
+  ),
+  ...upkeep,
+});
+
+const oidc = z
+  .strictObject({
+    provider: provider('oidc', 'Any OpenID provider, by discovery.'),
+    issuer: required(
+      url({ mayHaveQuery: false, example: 'https://idp.example' }),
+      'Issuer; its discovery document names the endpoints. Exactly as the provider writes it.',
+    ),
+    authorizeUrl: optional(
+      endpoint('https://idp.example/authorize'),
+      'Overrides the discovered authorization endpoint.',
+    ),
+    tokenUrl: optional(endpoint('https://idp.example/token'), 'Overrides the discovered token endpoint.'),
+    revokeUrl: optional(endpoint('https://idp.example/revoke'), 'Overrides the discovered revocation endpoint.'),
+    ...client,
+    grant,
+    redirectUri: redirectUri('http://localhost:1455/oauth/callback'),
+    authorizeParams,
+    ...upkeep,
+  })
+  .transform((settings) => {
+    const scope = settings.grant === 'authorization_code' ? 'openid profile email offline_access' : undefined;
+    return withClientAuth(settings.scope === undefined && scope !== undefined ? { ...settings, scope } : settings);
+  });
+
+const oauth2 = z
+  .strictObject({
+    provider: provider('oauth2', 'Any OAuth 2.0 provider, by its URLs.'),
+    tokenUrl: required(endpoint('https://idp.example/oauth2/token'), 'Token endpoint.'),
+    authorizeUrl: optional(
+      endpoint('https://idp.example/oauth2/authorize'),
+      'Authorization endpoint; required with the grant `authorization_code`.',
+    ),
+    revokeUrl: optional(endpoint('https://idp.example/oauth2/revoke'), 'Revocation endpoint (RFC 7009).'),
+    ...client,
+    grant,
+    redirectUri: redirectUri('http://localhost:1455/oauth/callback'),
+    authorizeParams,
+    ...upkeep,
+  })
+  .transform(withClientAuth);
+
+const file = z.strictObject({
+  provider: provider('file', 'A token that something else writes to a file.'),
+  path: required(line('the path of a file'), 'The file that holds the token itself; it is watched.'),
+  inject,
+});
+
+/** A client authenticates with the secret it has, unless told otherwise. */
+function withClientAuth<
+  T extends { clientSecret?: string | undefined; clientAuth?: 'basic' | 'post' | 'none' | undefined },
+>(settings: T): T & { clientAuth: 'basic' | 'post' | 'none' } {
+  return { ...settings, clientAuth: settings.clientAuth ?? (settings.clientSecret === undefined ? 'none' : 'basic') };
+}
+
+export const providerNames = ['codex', 'oidc', 'oauth2', 'file'] as const;
+
+export const credentialSchema = z.discriminatedUnion('provider', [codex, oidc, oauth2, file]);

@@ -1,0 +1,148 @@
+// Rules between settings, looked at even where single values are wrong, so that every mistake is told in one go.
+// They read the data as it stands in the file: whatever is not of the expected type is the schema's business, and
+// is passed over here. No finding repeats a value.
+import { parseListenAddress } from '../listen.ts';
+import { checkCredential } from './credential-rules.ts';
+import { credentialNamePattern } from './credential-schema.ts';
+import { defaultAddresses } from './default-addresses.ts';
+import { nearest } from './nearest.ts';
+import { asDuration, asMapping, asText, isLoopback, type Mapping, type Verdict } from './raw-data.ts';
+
+export function checkRules(data: unknown): Verdict {
+  const verdict: Verdict = { findings: [], cautions: [] };
+  const config = asMapping(data);
+  checkListeners(asMapping(config['listen']), verdict);
+  if (config['credentials'] !== undefined && Object.keys(asMapping(config['credentials'])).length === 0) {
+    verdict.findings.push({ code: 'config_value_missing', path: ['credentials'], message: 'expected at least one' });
+  }
+  checkRoutes(config, verdict);
+  const lease = asDuration(asMapping(config['store'])['lease'] ?? '30s');
+  for (const [name, credential] of Object.entries(asMapping(config['credentials']))) {
+    checkName(name, verdict);
+    checkCredential(name, asMapping(credential), lease, verdict);
+  }
+  checkRedirects(config, verdict);
+  checkStore(config['store'], verdict);
+  checkDrain(asMapping(config['shutdown']), verdict);
+  return verdict;
+}
+
+/** Names become file names, Secret names and metric labels in every store: all take these. */
+function checkName(name: string, { findings }: Verdict): void {
+  if (new RegExp(credentialNamePattern).test(name)) return;
+  const message =
+    'expected a name of at most 42 lower-case letters, digits and inner hyphens that does not end in -logins';
+  findings.push({ code: 'config_value_invalid', path: ['credentials', name], message, isAtKey: true });
+}
+
+/** The same port twice is found out here, not by a port that turns out busy at start. */
+function checkListeners(listen: Mapping, { findings }: Verdict): void {
+  const taken: { name: string; address: string; port: string }[] = [];
+  for (const name of ['proxy', 'oauth', 'telemetry'] as const) {
+    const address = parseListenAddress(asText(listen[name] ?? defaultAddresses[name]) ?? '');
+    if (address === undefined || ('port' in address && address.port === 0)) continue;
+    const own =
+      'path' in address
+        ? { name, address: address.path, port: address.path }
+        : { name, address: address.host, port: String(address.port) };
+    const other = taken.find(
+      (each) => each.port === own.port && (each.address === own.address || isWildcard(each) || isWildcard(own)),
+    );
+    if (other !== undefined) {
+      // Told at the one that the file sets, for a default has no line.
+      const [wrong, right] = listen[name] === undefined ? [other.name, name] : [name, other.name];
+      const message = `expected another port or path than listen.${right} has`;
+      findings.push({ code: 'config_value_invalid', path: ['listen', wrong], message });
+    }
+    taken.push(own);
+  }
+}
+
+function isWildcard({ address }: { address: string }): boolean {
+  return address === '0.0.0.0' || address === '::';
+}
+
+function checkRoutes(config: Mapping, { findings, cautions }: Verdict): void {
+  const routes = Array.isArray(config['routes']) ? config['routes'].map(asMapping) : [];
+  const names = Object.keys(asMapping(config['credentials']));
+  const seenNames = new Map<string, number>();
+  const seenPlaces = new Map<string, number>();
+  const used = new Set<string>();
+  routes.forEach((route, index) => {
+    const name = asText(route['name'] ?? String(index)) ?? '';
+    const path = asText(route['path'] ?? '/') ?? '';
+    const place = `${asText(route['host'])?.toLowerCase() ?? ''} ${path === '/' ? path : path.replace(/\/$/, '')}`;
+    const sameName = seenNames.get(name);
+    const samePlace = seenPlaces.get(place);
+    if (sameName !== undefined && name !== '') {
+      const message = `expected another name than routes[${sameName}] has`;
+      findings.push({ code: 'config_value_invalid', path: ['routes', index, 'name'], message });
+    }
+    if (samePlace !== undefined && path !== '') {
+      const message = `the same host and path as routes[${samePlace}]: no request can reach this route`;
+      findings.push({ code: 'config_value_invalid', path: ['routes', index, 'path'], message });
+    }
+    seenNames.set(name, sameName ?? index);
+    seenPlaces.set(place, samePlace ?? index);
+
+    const credential = asText(route['credential']);
+    if (credential === undefined) return;
+    used.add(credential);
+    if (names.includes(credential)) return;
+    const hint = nearest(credential, names);
+    findings.push({
+      code: 'config_credential_unknown',
+      path: ['routes', index, 'credential'],
+      message: 'expected the name of a credential that stands under `credentials`',
+      ...(hint === undefined ? {} : { nearest: hint }),
+    });
+  });
+  // Where a name came by a reference that is not resolved here, nothing can be said.
+  if (!routes.every((route) => typeof route['credential'] === 'string')) return;
+  for (const name of names) {
+    if (!used.has(name))
+      cautions.push({ path: ['credentials', name], message: 'no route uses this credential', isAtKey: true });
+  }
+}
+
+const loginProviders = ['codex', 'oidc', 'oauth2'];
+
+/** OpenAI's and others' redirect URIs name a port; a listener elsewhere must be reached through a forwarded one. */
+function checkRedirects(config: Mapping, { cautions }: Verdict): void {
+  const address = parseListenAddress(asText(asMapping(config['listen'])['oauth'] ?? defaultAddresses.oauth) ?? '');
+  if (address === undefined || !('port' in address) || address.port === 0) return;
+  for (const [name, raw] of Object.entries(asMapping(config['credentials']))) {
+    const credential = asMapping(raw);
+    if (!loginProviders.includes(asText(credential['provider']) ?? '')) continue;
+    if ((credential['grant'] ?? 'authorization_code') !== 'authorization_code') continue;
+    const uri = asText(credential['redirectUri'] ?? 'http://localhost:1455/') ?? '';
+    const url = URL.canParse(uri) ? new URL(uri) : undefined;
+    if (url === undefined || !isLoopback(url.hostname) || url.port === String(address.port)) continue;
+    cautions.push({
+      path: ['credentials', name, 'redirectUri'],
+      message:
+        'the port of the redirect URI is not that of listen.oauth: logins end only where the one is forwarded to the other',
+    });
+  }
+}
+
+function checkStore(raw: unknown, { findings }: Verdict): void {
+  const store = asMapping(raw);
+  const { kind, keys, plaintext } = store;
+  if (kind !== 'file' || plaintext === true || plaintext === 'true') return;
+  const isEmpty = keys === undefined || (Array.isArray(keys) && keys.length === 0);
+  if (!isEmpty || typeof plaintext === 'symbol') return;
+  findings.push({
+    code: 'config_keys_missing',
+    path: ['store', 'keys'],
+    message: 'expected at least one key to seal the tokens with (`openssl rand -base64 32`), or `plaintext: true`',
+  });
+}
+
+function checkDrain(shutdown: Mapping, { findings }: Verdict): void {
+  const minimum = asDuration(shutdown['minDrain'] ?? '0s');
+  const maximum = asDuration(shutdown['maxDrain'] ?? '25s');
+  if (minimum === undefined || maximum === undefined || minimum <= maximum) return;
+  const message = 'expected at most shutdown.maxDrain';
+  findings.push({ code: 'config_value_invalid', path: ['shutdown', 'minDrain'], message });
+}

@@ -1,0 +1,154 @@
+// The configuration as data: every setting with its kind, default and one line of doc. What is valid, what editors
+// offer and what docs/config.md says is read from here. Rules between settings are in rules.ts.
+import { z } from 'zod';
+import { credentialNamePattern, credentialSchema } from './credential-schema.ts';
+import { defaultAddresses } from './default-addresses.ts';
+import { group, optional, required, setting } from './setting.ts';
+import {
+  autoFlag,
+  choice,
+  duration,
+  flag,
+  integer,
+  kindOf,
+  line,
+  listenAddress,
+  listenAddressOrOff,
+  positiveDuration,
+  positiveSize,
+  sealKey,
+  size,
+  text,
+  url,
+} from './value-kinds.ts';
+
+const hostPattern =
+  /^([A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*|\[[0-9A-Fa-f:.]+\])$/;
+
+/** A host name or an IP literal, without a port; in lower case afterwards. */
+const hostName = () =>
+  kindOf({ type: 'host name' }, { type: 'string', pattern: hostPattern.source }, (raw, refuse) =>
+    typeof raw === 'string' && hostPattern.test(raw)
+      ? raw.toLowerCase()
+      : refuse('a host name without scheme, port and path'),
+  );
+
+const route = z.strictObject({
+  name: optional(
+    text('letters, digits, `.`, `_` and `-`', /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/),
+    'Name in metrics and logs. Default: the index.',
+  ),
+  path: setting(
+    text('a path that begins with a slash, without query and fragment', /^\/[!"$->@-~]*$/),
+    '/',
+    'Path prefix, by whole segments; the longest that matches wins.',
+  ),
+  host: optional(hostName(), 'The client’s `Host`, without port. A route with a host is looked at first.'),
+  upstream: required(
+    url({ mayHaveQuery: false, example: 'https://api.example/v1' }),
+    'Where requests go; its path is put before the request’s.',
+  ),
+  stripPath: setting(flag(), false, 'Removes `path` before the upstream’s path is added.'),
+  credential: required(line('the name of a credential'), 'The credential whose token is injected.'),
+  timeouts: group(
+    {
+      connect: setting(duration(), '10s', 'To connect, TLS included.'),
+      headers: setting(duration(), '0s', 'To the head of the answer. `0s`: none.'),
+      idle: setting(duration(), '0s', 'Between two pieces of the answer’s body. `0s`: none.'),
+    },
+    'Timeouts towards the upstream.',
+  ),
+  replay: group(
+    { maxBody: setting(size(), '1MiB', 'Largest request body that is kept to be sent again after a 401.') },
+    'The one replay after a 401.',
+  ),
+});
+
+const store = z.strictObject({
+  kind: required(choice(['memory', 'file']), 'Where tokens are kept: `memory` loses them at the end of the process.'),
+  path: setting(line('the path of a folder'), '/var/lib/sidebearer', 'Folder of the kind `file`.'),
+  keys: setting(
+    z.array(sealKey()),
+    [],
+    'Keys that seal the tokens, 32 bytes in base64 each: the first seals, all open. Required for every kind that outlives the process.',
+  ),
+  plaintext: setting(flag(), false, 'Stores tokens unsealed, without keys.'),
+  lease: setting(positiveDuration(), '30s', 'How long one process may hold the right to refresh without renewing it.'),
+});
+
+export const configSchema = z.strictObject({
+  listen: group(
+    {
+      proxy: setting(listenAddress(), defaultAddresses.proxy, 'The proxy: `host:port` or `unix:/path`.'),
+      oauth: setting(
+        listenAddressOrOff(),
+        defaultAddresses.oauth,
+        'Logins and status page: `host:port`, `unix:/path` or `off`.',
+      ),
+      telemetry: setting(
+        listenAddress(),
+        defaultAddresses.telemetry,
+        'Metrics and probes: `host:port` or `unix:/path`.',
+      ),
+      hosts: setting(z.array(hostName()), [], '`Host` names that the proxy serves; empty: any.'),
+    },
+    'The three listeners.',
+  ),
+  routes: z
+    .array(route)
+    .min(1)
+    .transform((routes) => routes.map((each, index) => ({ ...each, name: each.name ?? String(index) })))
+    .meta({ description: 'Where requests go: chosen by host first, then by the longest path.' }),
+  // The names are checked by rules.ts: here a wrong one would keep the credential below it from being looked at.
+  credentials: z.record(z.string(), credentialSchema).meta({
+    description: 'The credentials, by name.',
+    propertyNames: { type: 'string', pattern: credentialNamePattern },
+    minProperties: 1,
+  }),
+  store: store.meta({ description: 'Where tokens are kept.' }),
+  readiness: group(
+    { require: setting(choice(['none', 'any', 'all']), 'none', 'Which credentials must be usable for `/readyz`.') },
+    'Readiness.',
+  ),
+  shutdown: group(
+    {
+      minDrain: setting(duration(), '0s', 'How long accepting goes on after SIGTERM.'),
+      maxDrain: setting(duration(), '25s', 'How long requests may take to end after SIGTERM.'),
+    },
+    'The end.',
+  ),
+  limits: group(
+    {
+      inFlight: setting(integer(1, 1_000_000), 4096, 'Requests at work at once; more are answered 503.'),
+      headerBytes: setting(positiveSize(), '16KiB', 'Size of a request’s head.'),
+      headerCount: setting(integer(1, 100_000), 1000, 'Header lines of a request.'),
+      headerTimeout: setting(positiveDuration(), '15s', 'Time for a request’s head to arrive.'),
+      replayMemory: setting(size(), '32MiB', 'Memory for all request bodies that are kept for a replay.'),
+    },
+    'Limits of the proxy.',
+  ),
+  metrics: group(
+    {
+      perCredential: setting(autoFlag(), 'auto', 'Gauges for each credential. `auto`: off above 100 credentials.'),
+    },
+    'Metrics.',
+  ),
+  log: group(
+    {
+      level: setting(
+        choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal']),
+        'info',
+        'Least level that is written.',
+      ),
+      format: setting(choice(['json', 'pretty']), 'json', '`json` for machines, `pretty` for people.'),
+      access: setting(flag(), false, 'One line for each request.'),
+    },
+    'Logs, on standard output.',
+  ),
+});
+
+/** A valid configuration: durations in ms, sizes in bytes, percentages as fractions, under the names of the file. */
+export type Config = z.output<typeof configSchema>;
+export type RouteConfig = Config['routes'][number];
+export type CredentialConfig = Config['credentials'][string];
+export type StoreConfig = Config['store'];

@@ -1,0 +1,24 @@
+// How the schema writes a setting down: a kind of value, one line of doc, and a default in the words of the
+// configuration file. A default goes through the same reader as a value, so that it cannot be invalid unseen.
+import { z } from 'zod';
+
+/** A setting that must be there. */
+export function required<T extends z.ZodType>(kind: T, doc: string) {
+  return kind.meta({ description: doc });
+}
+
+/** A setting without a default: absent in `Config` where it is not set. */
+export function optional<T extends z.ZodType>(kind: T, doc: string) {
+  return kind.optional().meta({ description: doc });
+}
+
+/** A setting with a default, as it would stand in the file. */
+export function setting<T extends z.ZodType>(kind: T, byDefault: z.input<T>, doc: string) {
+  return kind.prefault(byDefault as z.core.util.NoUndefined<z.input<T>>).meta({ description: doc, default: byDefault });
+}
+
+/** A mapping of settings, each of which has a default or may be absent. */
+export function group<T extends z.ZodRawShape>(shape: T, doc: string) {
+  const inner = z.strictObject(shape);
+  return inner.prefault({} as z.core.util.NoUndefined<z.input<typeof inner>>).meta({ description: doc });
+}

@@ -1,0 +1,46 @@
+// argv → command → exit code. It imports nothing but the table of commands: each command loads its own parts.
+import { readArguments } from './cli/arguments.ts';
+import type { Invocation } from './cli/command.ts';
+import { tellFailure } from './cli/failure.ts';
+
+async function main(argv: readonly string[]): Promise<number> {
+  const wanted = readArguments(argv, process.env);
+  if (wanted.wish === 'help') {
+    const { formatCommandHelp, formatHelp } = await import('./cli/help.ts');
+    write(process.stdout, wanted.command === undefined ? formatHelp() : formatCommandHelp(wanted.command));
+    return 0;
+  }
+  const execute = await wanted.command.load();
+  const invocation: Invocation = {
+    flags: wanted.flags,
+    env: process.env,
+    out: (text) => write(process.stdout, text),
+    err: (text) => write(process.stderr, text),
+    readStdin,
+  };
+  return execute(invocation);
+}
+
+function write(stream: NodeJS.WriteStream, text: string): void {
+  stream.write(`${text}\n`);
+}
+
+async function readStdin(): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+// `sidebearer schema | head -1`: whoever has read enough is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+
+// The exit code is set, not forced: what was written to a pipe has to leave first.
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (thrown) {
+  const { text, exit } = tellFailure(thrown);
+  write(process.stderr, text);
+  process.exitCode = exit;
+}
