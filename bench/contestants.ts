@@ -1,155 +1,159 @@
-// Who is measured, and the upstream behind them: processes that are started, waited for and ended.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+// Who is measured: each adds the same header to what it passes on. How each is started, and what it cannot do.
 import { writeFileSync } from 'node:fs';
-import { request } from 'node:http';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-
-export const ANSWER_BYTES = 1024;
-const START_LIMIT_MS = 10_000;
-const TOKEN = 'bench-token-0123456789abcdef0123456789abcdef';
+import { type Built, buildCaddy, buildReverseProxy } from './go-build.ts';
+import { listenOn, nginxCommand } from './nginx.ts';
+import { freePort, type Launch } from './running-process.ts';
+import { launchSidebearer, type SidebearerOptions } from './sidebearer.ts';
+import { TLS_NAME, TOKEN, type Upstream } from './upstreams.ts';
 
 export interface Contestant {
+  /** As it is chosen and told. */
   readonly name: string;
-  readonly url: string;
-  readonly pid: number;
-  /** From spawn to the first answer that says ready. */
-  readonly startMs: number;
-  stop(): Promise<void>;
+  /** Upgrades are passed on. */
+  readonly hasWebSocket: boolean;
+  /** For what has to be built first: the program, or why there is none. */
+  readonly build?: () => Promise<Built>;
+  /** What tells its version. @param path of what was built */
+  readonly version?: (path: string) => readonly string[];
+  launch(setting: Setting): Promise<Launch & { readonly url: string }>;
 }
 
-/** The bundle that is released. */
-export const bundle = 'dist/sidebearer.js';
+export interface Setting {
+  /** For configuration and scratch files. */
+  readonly folder: string;
+  readonly upstream: Upstream;
+  /** Of what was built. */
+  readonly path: string;
+  readonly sidebearer: SidebearerOptions;
+}
 
-/** Answers 1 KiB, and 401 to whoever comes without the token. */
-export async function startUpstream(folder: string, core: number): Promise<Contestant> {
+const authorization = `Bearer ${TOKEN}`;
+
+async function onFreePort(
+  command: (port: number) => readonly string[],
+  env?: Readonly<Record<string, string>>,
+): Promise<Launch & { readonly url: string }> {
   const port = await freePort();
-  const body = 'x'.repeat(ANSWER_BYTES);
-  const config = nginxConfig(
-    folder,
-    'upstream',
-    `server { listen 127.0.0.1:${port} backlog=4096; keepalive_requests 1000000000; keepalive_timeout 600s;
-      location / { if ($http_authorization != "Bearer ${TOKEN}") { return 401; } return 200 "${body}"; } }`,
-  );
-  return startProcess('upstream', core, nginxCommand(config), port, { path: '/', status: 401 });
+  const url = `http://127.0.0.1:${port}`;
+  return { command: command(port), ready: { url, status: 200 }, url, ...(env !== undefined && { env }) };
 }
 
-/** The measure of all: nginx with a header that never changes. */
-export async function startNginx(folder: string, core: number, upstream: Contestant): Promise<Contestant> {
-  const port = await freePort();
-  const config = nginxConfig(
-    folder,
-    'proxy',
-    `upstream api { server ${new URL(upstream.url).host}; keepalive 256; keepalive_requests 1000000000; }
-    server { listen 127.0.0.1:${port} backlog=4096; keepalive_requests 1000000000; keepalive_timeout 600s;
-      location / { proxy_pass http://api; proxy_http_version 1.1; proxy_set_header Connection "";
-        proxy_set_header Authorization "Bearer ${TOKEN}"; } }`,
-  );
-  return startProcess('nginx, static header', core, nginxCommand(config), port, { path: '/', status: 200 });
-}
-
-export async function startSidebearer(folder: string, core: number, upstream: Contestant): Promise<Contestant> {
-  const [proxy, telemetry] = [await freePort(), await freePort()];
-  writeFileSync(join(folder, 'token'), TOKEN);
-  const config = join(folder, 'sidebearer.yaml');
-  writeFileSync(
-    config,
-    `listen: { proxy: "127.0.0.1:${proxy}", oauth: "off", telemetry: "127.0.0.1:${telemetry}" }
-routes: [ { upstream: "${upstream.url}", credential: bench } ]
-credentials: { bench: { provider: file, path: ${JSON.stringify(join(folder, 'token'))} } }
-store: { kind: memory }
-readiness: { require: all }
-log: { level: warn }
-`,
-  );
-  const command = [process.execPath, bundle, 'run', '--config', config];
-  const started = await startProcess('sidebearer', core, command, telemetry, { path: '/readyz', status: 200 });
-  return { ...started, url: `http://127.0.0.1:${proxy}/` };
-}
-
-/** The status and the size of one answer. */
-export function ask(url: string): Promise<{ status: number; bytes: number }> {
-  return new Promise((resolve, reject) => {
-    const asking = request(url, { agent: false, timeout: 2_000 }, (response) => {
-      let bytes = 0;
-      response.on('data', (chunk: Buffer) => {
-        bytes += chunk.length;
-      });
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, bytes }));
-      response.on('error', reject);
-    });
-    asking.on('timeout', () => asking.destroy(new Error('no answer')));
-    asking.on('error', reject);
-    asking.end();
-  });
-}
-
-async function startProcess(
-  name: string,
-  core: number,
-  command: readonly string[],
-  port: number,
-  ready: { readonly path: string; readonly status: number },
-): Promise<Contestant> {
-  const begunMs = performance.now();
-  const child = spawn('taskset', ['-c', String(core), ...command], { stdio: ['ignore', 'ignore', 'inherit'] });
-  const url = `http://127.0.0.1:${port}/`;
-  const isReady = async (): Promise<boolean> =>
-    ask(new URL(ready.path, url).href).then(
-      ({ status }) => status === ready.status,
-      () => false,
+const nginx: Contestant = {
+  name: 'nginx',
+  hasWebSocket: true,
+  version: () => ['nginx', '-v'],
+  launch: ({ folder, upstream: { origin, kind, caFile } }) => {
+    const { protocol, host } = new URL(origin);
+    const tls = `proxy_ssl_verify on; proxy_ssl_trusted_certificate ${caFile}; proxy_ssl_name ${TLS_NAME};
+      proxy_ssl_server_name on; proxy_ssl_protocols TLSv1.3;`;
+    return onFreePort((port) =>
+      nginxCommand(
+        folder,
+        `proxy-${kind}`,
+        // An upgrade needs its connection header; with a plain request it is empty and the connection is kept.
+        `map $http_upgrade $connection_header { default upgrade; "" ""; }
+        upstream api { server ${host}; keepalive 1024; keepalive_requests 1000000000; }
+        server { ${listenOn(port)} location / {
+          proxy_pass ${protocol}//api; proxy_http_version 1.1; proxy_set_header Authorization "${authorization}";
+          proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_header;
+          proxy_max_temp_file_size 0; ${caFile === undefined ? '' : tls} } }`,
+      ),
     );
-  while (!(await isReady())) {
-    if (child.exitCode !== null) throw new Error(`${name} ended at its start with ${child.exitCode}`);
-    if (performance.now() - begunMs > START_LIMIT_MS) {
-      await stop(child);
-      throw new Error(`${name} is not ready after ${START_LIMIT_MS} ms`);
-    }
-    await delay(2);
-  }
-  const startMs = performance.now() - begunMs;
-  // taskset replaces itself by the command: its pid is the command's.
-  return { name, url, pid: child.pid ?? 0, startMs, stop: () => stop(child) };
-}
+  },
+};
 
-async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, 'exit');
-  child.kill('SIGTERM');
-  const forced = setTimeout(() => child.kill('SIGKILL'), 5_000);
-  await ended;
-  clearTimeout(forced);
-}
-
-function nginxCommand(config: string): string[] {
-  return ['nginx', '-e', 'stderr', '-c', config, '-g', 'daemon off;'];
-}
-
-function nginxConfig(folder: string, name: string, servers: string): string {
-  const path = join(folder, `${name}.conf`);
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-    .map((kind) => `${kind}_temp_path ${join(folder, `${name}-${kind}`)};`)
-    .join(' ');
-  writeFileSync(
-    path,
-    `worker_processes 1; pid ${join(folder, `${name}.pid`)}; error_log stderr crit;
-events { worker_connections 4096; }
-http { access_log off; ${temporary} ${servers} }
+const haproxy: Contestant = {
+  name: 'haproxy',
+  hasWebSocket: true,
+  version: () => ['haproxy', '-v'],
+  launch: ({ folder, upstream: { origin, kind, caFile } }) => {
+    const tls = caFile === undefined ? '' : `ssl verify required ca-file ${caFile} verifyhost ${TLS_NAME}`;
+    const path = join(folder, `haproxy-${kind}.cfg`);
+    return onFreePort((port) => {
+      writeFileSync(
+        path,
+        `global
+  nbthread 1
+  maxconn 8192
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 600s
+  timeout server 600s
+  http-reuse always
+  option http-no-delay
+frontend front
+  bind 127.0.0.1:${port}
+  http-request set-header Authorization "${authorization}"
+  default_backend back
+backend back
+  server api ${new URL(origin).host} pool-max-conn 1024 ${tls}
 `,
-  );
-  return path;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
+      );
+      return ['haproxy', '-db', '-q', '-f', path];
     });
-  });
+  },
+};
+
+const goReverseProxy: Contestant = {
+  name: 'go',
+  hasWebSocket: true,
+  build: buildReverseProxy,
+  version: () => ['go', 'version'],
+  launch: ({ path, upstream: { origin, caFile } }) =>
+    onFreePort((port) => [path, `127.0.0.1:${port}`, origin, TOKEN, ...(caFile === undefined ? [] : [caFile])]),
+};
+
+const caddy: Contestant = {
+  name: 'caddy',
+  hasWebSocket: true,
+  build: buildCaddy,
+  version: (path) => [path, 'version'],
+  launch: ({ folder, path, upstream: { origin, kind, caFile } }) => {
+    const config = join(folder, `Caddyfile-${kind}`);
+    const tls = caFile === undefined ? '' : `transport http {\n tls_trust_pool file ${caFile}\n }\n`;
+    // Its state belongs into the scratch folder, not into a home.
+    const env = { XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder };
+    return onFreePort((port) => {
+      writeFileSync(
+        config,
+        `{\n admin off\n log {\n output discard\n }\n}
+http://127.0.0.1:${port} {
+ reverse_proxy ${origin} {
+ header_up Authorization "${authorization}"
+ ${tls} }
 }
+`,
+      );
+      return [path, 'run', '--adapter', 'caddyfile', '--config', config];
+    }, env);
+  },
+};
+
+const script = (name: string, file: string, hasWebSocket: boolean): Contestant => ({
+  name,
+  hasWebSocket,
+  launch: ({ upstream: { origin, caFile } }) =>
+    onFreePort(
+      (port) => [process.execPath, join(import.meta.dirname, 'peers', file), String(port), origin, TOKEN],
+      caFile === undefined ? undefined : { NODE_EXTRA_CA_CERTS: caFile },
+    ),
+});
+
+const sidebearer: Contestant = {
+  name: 'sidebearer',
+  hasWebSocket: true,
+  launch: ({ folder, upstream, sidebearer: options }) => launchSidebearer(folder, upstream, options),
+};
+
+/** nginx first: the others are told as multiples of it. */
+export const contestants: readonly Contestant[] = [
+  nginx,
+  haproxy,
+  goReverseProxy,
+  caddy,
+  script('http-proxy-3', 'http-proxy-3.mjs', true),
+  script('undici', 'undici.mjs', false),
+  sidebearer,
+];
