@@ -33,6 +33,8 @@ export interface DemoProvider {
   readonly counts: { readonly tokenRequests: Readonly<Record<string, number>> };
   /** May be set and deleted at any time. */
   readonly hooks: TokenHooks;
+  /** Life of the access tokens from now on. */
+  accessTokenSeconds: number;
   /** Whether an access token is known and neither expired nor revoked. */
   introspect(accessToken: string): Promise<boolean>;
   revokeAccessToken(accessToken: string): Promise<void>;
@@ -73,7 +75,8 @@ export async function createDemoProvider(options: DemoProviderOptions): Promise<
     ...(options.afterToken !== undefined && { afterToken: options.afterToken }),
   };
   const gate = createTokenGate(hooks);
-  const provider = new Provider(issuer, configurationOf(options, storage));
+  const life = { accessTokenSeconds: options.accessTokenSeconds };
+  const provider = new Provider(issuer, configurationOf(options, storage, life));
   // Koa would print each client's error; faults of the provider itself are ours to see.
   provider.silent = true;
   provider.on('server_error', (_, error) => console.error(`demo provider: ${error.stack}`));
@@ -89,6 +92,12 @@ export async function createDemoProvider(options: DemoProviderOptions): Promise<
     issuer,
     counts: { tokenRequests: gate.counts },
     hooks,
+    get accessTokenSeconds() {
+      return life.accessTokenSeconds;
+    },
+    set accessTokenSeconds(seconds) {
+      life.accessTokenSeconds = seconds;
+    },
     async introspect(accessToken) {
       const models = [provider.AccessToken, provider.ClientCredentials];
       // The storage knows the end to the millisecond; the library counts in whole seconds, up to one too early.
@@ -135,9 +144,13 @@ function refuse(response: ServerResponse, error: unknown): void {
 }
 
 /** Everything that oidc-provider would otherwise print a notice about is said. */
-function configurationOf(options: DemoProviderOptions, storage: ProviderStorage): Record<string, unknown> {
+function configurationOf(
+  options: DemoProviderOptions,
+  storage: ProviderStorage,
+  life: { readonly accessTokenSeconds: number },
+): Record<string, unknown> {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  const { accessTokenSeconds, refreshTokenSeconds = 14 * DAY_SECONDS, rotate = true } = options;
+  const { refreshTokenSeconds = 14 * DAY_SECONDS, rotate = true } = options;
   const redirectUris = options.redirectUris ?? [
     'http://localhost:1455/oauth/callback',
     'http://127.0.0.1:1455/oauth/callback',
@@ -178,8 +191,8 @@ function configurationOf(options: DemoProviderOptions, storage: ProviderStorage)
     expiresWithSession: () => false,
     clientBasedCORS: () => false,
     ttl: {
-      AccessToken: accessTokenSeconds,
-      ClientCredentials: accessTokenSeconds,
+      AccessToken: () => life.accessTokenSeconds,
+      ClientCredentials: () => life.accessTokenSeconds,
       AuthorizationCode: 60,
       IdToken: 3_600,
       RefreshToken: refreshTokenSeconds,

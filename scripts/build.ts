@@ -1,7 +1,7 @@
 // Bundles src/main.ts with everything it needs into one file, dist/sidebearer.js, and stamps version and commit.
 // Nothing is minified: a stack trace from production should be readable.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, readFileSync, renameSync } from 'node:fs';
 import { build } from 'esbuild';
 
 const { version, engines } = JSON.parse(readFileSync('package.json', 'utf8')) as {
@@ -22,10 +22,11 @@ function commit(): string {
 }
 
 const outfile = 'dist/sidebearer.js';
-rmSync('dist', { recursive: true, force: true });
+// Moved into its place at the end: what runs from there meanwhile never finds it missing or half written.
+const unfinished = `${outfile}.${process.pid}`;
 await build({
   entryPoints: ['src/main.ts'],
-  outfile,
+  outfile: unfinished,
   bundle: true,
   platform: 'node',
   format: 'esm',
@@ -41,5 +42,6 @@ await build({
   },
   logLevel: 'warning',
 });
-chmodSync(outfile, 0o755);
+chmodSync(unfinished, 0o755);
+renameSync(unfinished, outfile);
 console.log(`${outfile}: ${version} (${commit()})`);

@@ -40,7 +40,12 @@ export const systemClock: Clock = {
 };
 
 /** Resolves after `delayMs`, or at once when `signal` aborts (it never rejects: the caller looks at the signal). */
-export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
+export function sleep(
+  clock: Clock,
+  delayMs: number,
+  signal?: AbortSignal,
+  options?: { background?: boolean },
+): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();
     const done = (): void => {
@@ -48,7 +53,7 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
       signal?.removeEventListener('abort', done);
       resolve();
     };
-    const timer = clock.after(delayMs, done);
+    const timer = clock.after(delayMs, done, options);
     signal?.addEventListener('abort', done, { once: true });
   });
 }

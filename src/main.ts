@@ -2,6 +2,7 @@
 import { readArguments } from './cli/arguments.ts';
 import type { Invocation } from './cli/command.ts';
 import { tellFailure } from './cli/failure.ts';
+import { SidebearerError } from './errors/sidebearer-error.ts';
 
 async function main(argv: readonly string[]): Promise<number> {
   const wanted = readArguments(argv, process.env);
@@ -30,6 +31,16 @@ async function readStdin(): Promise<Uint8Array> {
   for await (const chunk of process.stdin) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
+
+/** The end of a fault that nobody caught: Node would print the error whole, with whatever it holds. */
+function crash(thrown: unknown): never {
+  const { text } = tellFailure(new SidebearerError('internal_error', {}, thrown));
+  write(process.stderr, text);
+  process.exit(1);
+}
+
+// A rejection that nobody handles comes here, too.
+process.on('uncaughtException', crash);
 
 // `sidebearer schema | head -1`: whoever has read enough is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -1,6 +1,6 @@
 // The composition root: builds every part from a configuration, starts and stops them in order. It is the only file
 // that imports implementations, and it holds no logic but the order of start and stop.
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { type Clock, sleep, systemClock, type Timer } from './clock.ts';
 import type { Config, CredentialConfig } from './config/schema.ts';
 import { type Breaker, createBreaker } from './credentials/breaker.ts';
@@ -13,10 +13,15 @@ import { createRotatingGrant } from './credentials/rotating-grant.ts';
 import { createSchedule, type Schedule } from './credentials/schedule.ts';
 import { createTokenCache, type TokenCache } from './credentials/token-cache.ts';
 import { createWrittenToken } from './credentials/written-token.ts';
-import { type SidebearerError, toSidebearerError } from './errors/sidebearer-error.ts';
+import type { EgressProxy } from './egress/egress-proxy.ts';
+import { createExemptions } from './egress/exemptions.ts';
+import { openTlsFiles, type TlsFiles } from './egress/tls-files.ts';
+import { createWay, egressName, type Way } from './egress/way.ts';
+import { SidebearerError, toSidebearerError } from './errors/sidebearer-error.ts';
 import { type BoundAddress, bind, type ListenAddress } from './listen.ts';
 import { createOAuthServer } from './oauth/server.ts';
 import type { Provider } from './providers/provider.ts';
+import type { ClientToken } from './proxy/client-token.ts';
 import { createProxyListener } from './proxy/listener.ts';
 import { createPlaintextSealing, createSealing, parseSealKey } from './stores/sealing.ts';
 import type { Sealing, Store } from './stores/store.ts';
@@ -55,6 +60,7 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
     format: config.log.format,
     base: { service: 'sidebearer' },
   });
+  const ways = await openWays(config, clock);
   const names = Object.keys(config.credentials);
   const credentials = new Map<string, Refresher>();
   const statuses = () => [...credentials.values()].map((credential) => credential.status());
@@ -69,6 +75,7 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
     version,
     node: process.version,
     storeKind: config.store.kind,
+    configHash: createHash('sha256').update(JSON.stringify(config)).digest('hex').slice(0, 8),
   });
   const observers = createObservers({ metrics, logger, clock, accessLog: config.log.access });
 
@@ -86,6 +93,7 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
     owner: randomBytes(16).toString('base64url'),
     leaseMs: config.store.lease,
     hasLoginPages: config.listen.oauth !== 'off',
+    ways,
   };
   for (const [name, settings] of Object.entries(config.credentials)) {
     credentials.set(name, await createCredential(name, settings, shared));
@@ -94,6 +102,7 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
   let isBound = false;
   let isStopping = false;
   let rebinding: Timer | undefined;
+  let binding: Promise<void> | undefined;
   const oauth = createOAuthServer({
     credentials,
     logins: store.logins,
@@ -111,7 +120,7 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
   });
   const proxy = createProxyListener({
     address: config.listen.proxy,
-    routes: config.routes.map((route) => {
+    routes: config.routes.map((route, index) => {
       const bearer = credentials.get(route.credential);
       if (bearer === undefined) throw new Error(`route ${route.name} names no credential`);
       return {
@@ -127,15 +136,18 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
           idleMs: route.timeouts.idle,
         },
         replayMaxBodyBytes: route.replay.maxBody,
-        http2: 'never' as const,
+        http2: route.http2,
+        way: ways.ofRoutes[index],
       };
     }),
     hosts: config.listen.hosts,
+    clients: clientTokenOf(config.listen.clients),
     limits: {
       inFlight: config.limits.inFlight,
       headerBytes: config.limits.headerBytes,
       headerCount: config.limits.headerCount,
       headerTimeoutMs: config.limits.headerTimeout,
+      keepAliveMs: config.limits.keepAlive,
       replayMemoryBytes: config.limits.replayMemory,
     },
     clock,
@@ -154,8 +166,12 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
         observers.listeners.failed('oauth', error);
         throw error;
       }
+      if (isStopping) return;
       observers.listeners.failed('oauth', error, clock.wallMs() + REBIND_INTERVAL_MS);
-      rebinding = clock.after(REBIND_INTERVAL_MS, () => void bindOAuth(address, true), { background: true });
+      const again = (): void => {
+        binding = bindOAuth(address, true);
+      };
+      rebinding = clock.after(REBIND_INTERVAL_MS, again, { background: true });
     }
   }
 
@@ -170,23 +186,33 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
     }
   }
 
-  async function stop(): Promise<void> {
-    if (isStopping) return;
+  async function end({ minDrain, maxDrain }: Config['shutdown']): Promise<void> {
     isStopping = true;
     rebinding?.cancel();
     schedule.stop();
     // From now on no redeem begins; one that was sent, and its commit, may take their time.
     const redeemed = Promise.all([...credentials.values()].map((credential) => credential.stop()));
-    const redeemEndsAtMs = clock.monotonicMs() + config.shutdown.maxDrain + longestTimeoutMs(config) + COMMIT_GRACE_MS;
-    await proxy.close({ minDrainMs: config.shutdown.minDrain, maxDrainMs: config.shutdown.maxDrain });
-    await oauth.close();
+    const redeemEndsAtMs = clock.monotonicMs() + maxDrain + longestTimeoutMs(config) + COMMIT_GRACE_MS;
+    const drained = proxy.close({ minDrainMs: minDrain, maxDrainMs: maxDrain });
+    // A listener that is just being bound can only be closed once it is.
+    await binding;
+    await Promise.all([drained, oauth.close()]);
     const graceOver = new AbortController();
     await Promise.race([redeemed, sleep(clock, redeemEndsAtMs - clock.monotonicMs(), graceOver.signal)]);
     graceOver.abort();
+    for (const { name, isDirty } of statuses()) {
+      if (isDirty) observers.credentials.failed(lostAtEnd(name), name);
+    }
     for (const breaker of shared.breakers.values()) breaker.stop();
     await store.close();
     await telemetry.close();
   }
+
+  let ended: Promise<void> | undefined;
+  const stop = (): Promise<void> => {
+    ended ??= end(config.shutdown);
+    return ended;
+  };
 
   try {
     // What is stored is read first, so that it is known whether a token serves when a port turns out busy.
@@ -201,6 +227,8 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
     );
     const proxyUrl = await bound('proxy', () => proxy.listen());
     for (const credential of credentials.values()) void credential.start();
+    // A store that cannot be written is told before a refresh finds it out; it is never a reason not to start.
+    store.probe().catch((thrown: unknown) => observers.credentials.failed(toSidebearerError(thrown)));
     isBound = true;
     return {
       logger,
@@ -210,9 +238,15 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
       },
     };
   } catch (thrown) {
-    await stop();
+    // Nobody is served yet, so there is nothing to drain.
+    await end({ minDrain: 0, maxDrain: 0 });
     throw thrown;
   }
+}
+
+function lostAtEnd(credential: string): SidebearerError {
+  const reason = 'the process ends with a token that is not durable';
+  return new SidebearerError('store_write_failed', { credential, reason });
 }
 
 // --- parts ------------------------------------------------------------------------------------------------------
@@ -224,11 +258,48 @@ interface Shared {
   readonly schedule: Schedule;
   readonly observers: Observers;
   readonly cache: TokenCache;
-  /** By token endpoint. */
+  /** By token endpoint and egress. */
   readonly breakers: Map<string, Breaker>;
   readonly owner: string;
   readonly leaseMs: number;
   readonly hasLoginPages: boolean;
+  readonly ways: Ways;
+}
+
+/** How connections go; undefined: straight out, trusting what Node trusts. */
+interface Ways {
+  readonly ofRoutes: readonly (Way | undefined)[];
+  /** To the provider. */
+  readonly ofCredentials: ReadonlyMap<string, Way | undefined>;
+}
+
+/** @throws tls_file_unusable */
+async function openWays({ egress, routes, credentials }: Config, clock: Clock): Promise<Ways> {
+  const isExempt = createExemptions(egress.noProxy);
+  // One for all that go alike, so that routes may share connections.
+  const withoutTls = new Map<EgressProxy | undefined, Way | undefined>();
+  const open = async (credential: string, files: TlsFiles, setting: string): Promise<Way | undefined> => {
+    const proxy = credentials[credential]?.egress.proxy ?? egress.proxy;
+    const tls = await openTlsFiles(files, setting);
+    if (tls !== undefined) return createWay({ proxy, isExempt, tls, clock });
+    const way = withoutTls.get(proxy) ?? createWay({ proxy, isExempt, tls, clock });
+    withoutTls.set(proxy, way);
+    return way;
+  };
+  const ofCredentials = new Map<string, Way | undefined>();
+  for (const [name, settings] of Object.entries(credentials)) {
+    if (settings.provider !== 'file') {
+      ofCredentials.set(name, await open(name, settings.tls, `credentials.${name}.tls`));
+    }
+  }
+  const ofRoutes = await Promise.all(
+    routes.map(({ credential, tls }, index) => open(credential, tls, `routes[${index}].tls`)),
+  );
+  return { ofRoutes, ofCredentials };
+}
+
+function clientTokenOf({ header, token }: Config['listen']['clients']): ClientToken | undefined {
+  return header === undefined || token === undefined ? undefined : { header, token };
 }
 
 /** Implementations are loaded only where the configuration names them. */
@@ -248,14 +319,18 @@ function createStoreSealing({ store }: Config): Sealing {
 async function createProvider(
   settings: Exclude<CredentialConfig, { provider: 'file' }>,
   clock: Clock,
+  way: Way | undefined,
 ): Promise<Provider> {
+  const dispatcher =
+    way === undefined ? undefined : (await import('./egress/connector.ts')).createEndpointDispatcher(way);
+  const parts = { clock, dispatcher };
   switch (settings.provider) {
     case 'codex':
-      return (await import('./providers/codex.ts')).createCodexProvider(settings, { clock });
+      return (await import('./providers/codex.ts')).createCodexProvider(settings, parts);
     case 'oidc':
-      return (await import('./providers/oidc.ts')).createOidcProvider(settings, { clock });
+      return (await import('./providers/oidc.ts')).createOidcProvider(settings, parts);
     case 'oauth2':
-      return (await import('./providers/oauth2.ts')).createOAuth2Provider(settings, { clock });
+      return (await import('./providers/oauth2.ts')).createOAuth2Provider(settings, parts);
   }
 }
 
@@ -273,11 +348,12 @@ async function createCredential(name: string, settings: CredentialConfig, shared
       ...writtenTokenPolicy,
     });
   }
-  const provider = await createProvider(settings, clock);
+  const way = shared.ways.ofCredentials.get(name);
+  const provider = await createProvider(settings, clock, way);
   const { refresh, breaker, wait } = settings;
   return new Refresher({
     ...common,
-    source: createSource(name, provider, settings, shared),
+    source: createSource(name, provider, settings, shared, way),
     injection: createInjection({ headers: { [header]: format, ...provider.headers, ...headers } }),
     pauses: {
       cooldownMs: refresh.cooldown,
@@ -309,6 +385,7 @@ function createSource(
   provider: Provider,
   settings: Exclude<CredentialConfig, { provider: 'file' }>,
   shared: Shared,
+  way: Way | undefined,
 ): TokenSource {
   const { clock, store, sealing, owner, leaseMs } = shared;
   const { refresh } = settings;
@@ -316,7 +393,7 @@ function createSource(
   const common = {
     credential,
     provider,
-    breaker: breakerOf(provider.endpoint, settings, shared),
+    breaker: breakerOf(provider.endpoint, egressName(way, new URL(provider.endpoint)), settings, shared),
     clock,
     random: Math.random,
     observer,
@@ -340,21 +417,23 @@ function createSource(
   });
 }
 
-/** One breaker for each token endpoint: the first credential that names it sets its numbers. */
+/** One breaker for each token endpoint and egress: the first credential that names them sets its numbers. */
 function breakerOf(
   endpoint: string,
+  egress: string,
   { breaker }: Exclude<CredentialConfig, { provider: 'file' }>,
   { breakers, clock, observers }: Shared,
 ): Breaker {
-  const known = breakers.get(endpoint);
+  const key = `${endpoint} ${egress}`;
+  const known = breakers.get(key);
   if (known !== undefined) return known;
   const created = createBreaker(
     { failures: breaker.failures, windowMs: breaker.window, resetAfterMs: breaker.resetAfter },
     clock,
-    (state) => observers.credentials.breakerChanged(endpoint, 'direct', state),
+    (state) => observers.credentials.breakerChanged(endpoint, egress, state),
   );
-  breakers.set(endpoint, created);
-  observers.credentials.breakerChanged(endpoint, 'direct', created.state);
+  breakers.set(key, created);
+  observers.credentials.breakerChanged(endpoint, egress, created.state);
   return created;
 }
 

@@ -8,17 +8,25 @@ export interface FakeClock extends Clock {
   jumpWall(ms: number): void;
   /** How many timers are armed. */
   readonly armed: number;
+  /** How many of them would keep the process alive. */
+  readonly keepingAlive: number;
   /** Monotonic due time of the earliest armed timer, or undefined. */
   readonly nextDueMs: number | undefined;
+}
+
+interface Armed {
+  readonly dueMs: number;
+  readonly fire: () => void;
+  readonly isBackground: boolean;
 }
 
 /** @param wallStartMs wall time at the beginning, ms */
 export function createFakeClock(wallStartMs = 1_800_000_000_000): FakeClock {
   let now = 0;
   let wallOffset = wallStartMs;
-  const timers = new Set<{ dueMs: number; fire: () => void }>();
-  const earliest = (): { dueMs: number; fire: () => void } | undefined => {
-    let first: { dueMs: number; fire: () => void } | undefined;
+  const timers = new Set<Armed>();
+  const earliest = (): Armed | undefined => {
+    let first: Armed | undefined;
     for (const timer of timers) if (first === undefined || timer.dueMs < first.dueMs) first = timer;
     return first;
   };
@@ -28,8 +36,8 @@ export function createFakeClock(wallStartMs = 1_800_000_000_000): FakeClock {
   return {
     wallMs: () => wallOffset + now,
     monotonicMs: () => now,
-    after(delayMs, fire): Timer {
-      const timer = { dueMs: now + Math.max(delayMs, 0), fire };
+    after(delayMs, fire, options): Timer {
+      const timer = { dueMs: now + Math.max(delayMs, 0), fire, isBackground: options?.background === true };
       timers.add(timer);
       return { cancel: () => void timers.delete(timer) };
     },
@@ -50,6 +58,9 @@ export function createFakeClock(wallStartMs = 1_800_000_000_000): FakeClock {
     },
     get armed() {
       return timers.size;
+    },
+    get keepingAlive() {
+      return [...timers].filter(({ isBackground }) => !isBackground).length;
     },
     get nextDueMs() {
       return earliest()?.dueMs;

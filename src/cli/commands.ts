@@ -59,6 +59,7 @@ export const commands: readonly Command[] = [
     summary: 'Shows the credentials of the running sidecar.',
     about: [
       'Asks the OAuth listener for /status.json: at --url, else where --config says, else at 127.0.0.1:1455.',
+      'Where listen.oauth is off it asks the telemetry listener for /metrics, which tells less.',
       'Exits 1 where it cannot be reached.',
     ],
     examples: ['sidebearer status', 'sidebearer status --url http://localhost:1455 --json'],

@@ -1,6 +1,7 @@
 // The one place where an error becomes a line on standard error. What is not in our catalogue is told as
 // internal_error, without its message: foreign text may hold secrets.
-import { type SidebearerError, systemCode, toSidebearerError } from '../errors/sidebearer-error.ts';
+import { faultFrames, faultKind, rootSystemCode } from '../errors/fault.ts';
+import { type SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
 
 /** `sidebearer: CODE: message (where). next`, and the exit code of the row. */
 export function tellFailure(thrown: unknown): { text: string; exit: number } {
@@ -26,7 +27,7 @@ function describeDetails({ details }: SidebearerError): string {
 /** Class, system code and stack frames: where it happened, and nothing of what was at hand there. */
 function describeUnknown(thrown: unknown): string {
   const cause = thrown instanceof Error && thrown.cause instanceof Error ? thrown.cause : thrown;
-  if (!(cause instanceof Error)) return '';
-  const frames = (cause.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
-  return [`  ${cause.name}${systemCode(cause) === undefined ? '' : ` ${systemCode(cause)}`}`, ...frames].join('\n');
+  const kind = [faultKind(cause), rootSystemCode(cause)].filter((part) => part !== undefined).join(' ');
+  const frames = (faultFrames(cause) ?? []).map((frame) => `    ${frame}`);
+  return [...(kind === '' ? [] : [`  ${kind}`]), ...frames].join('\n');
 }

@@ -11,6 +11,8 @@ import type { Invocation } from './command.ts';
 const MAX_BODY_BYTES = 32 * 1_048_576;
 
 export interface Target {
+  /** The telemetry listener also stands in for an OAuth listener that is off. */
+  readonly listener: 'oauth' | 'telemetry';
   /** As an operator would write it. */
   readonly name: string;
   readonly host?: string;
@@ -26,7 +28,7 @@ export interface Answer {
 /**
  * Where the listener is: --url, else the listen flag, else --config, else the default. Undefined where the
  * configuration has mistakes, which have been told then.
- * @throws usage_invalid, oauth_listener_off, sidecar_unreachable for an address that names no port
+ * @throws usage_invalid, sidecar_unreachable for an address that names no port
  */
 export async function findListener(
   invocation: Invocation,
@@ -34,11 +36,10 @@ export async function findListener(
 ): Promise<Target | undefined> {
   const { flags } = invocation;
   const url = flags.get('url');
-  if (url !== undefined) return targetOfUrl(url.value);
+  if (url !== undefined) return targetOfUrl(url.value, listener);
   const written = flags.get(`listen-${listener}`);
   if (written !== undefined) {
-    if (listener === 'oauth' && written.value === 'off')
-      throw new SidebearerError('oauth_listener_off', { setting: written.source });
+    if (listener === 'oauth' && written.value === 'off') return findListener(invocation, 'telemetry');
     const address = parseListenAddress(written.value);
     if (address !== undefined) return targetOf(address, listener);
     throw new SidebearerError('usage_invalid', { reason: `${written.source}: expected host:port or unix:/path` });
@@ -57,30 +58,30 @@ export async function findListener(
     for (const mistake of loaded.mistakes) invocation.err(formatMistake(mistake));
     return undefined;
   }
-  const address = loaded.config.listen[listener];
-  if (address === 'off') throw new SidebearerError('oauth_listener_off', { setting: 'listen.oauth' });
-  return targetOf(address, listener);
+  const { listen } = loaded.config;
+  const address = listen[listener];
+  return address === 'off' ? targetOf(listen.telemetry, 'telemetry') : targetOf(address, listener);
 }
 
-function targetOfUrl(text: string): Target {
+function targetOfUrl(text: string, listener: Target['listener']): Target {
   const url = URL.parse(text);
   if (url === null || url.protocol !== 'http:' || url.pathname !== '/' || url.search !== '') {
     throw new SidebearerError('usage_invalid', { reason: '--url: expected http://HOST:PORT' });
   }
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  return { name: url.origin, host, port: url.port === '' ? 80 : Number(url.port) };
+  return { listener, name: url.origin, host, port: url.port === '' ? 80 : Number(url.port) };
 }
 
-function targetOf(address: ListenAddress, listener: string): Target {
+function targetOf(address: ListenAddress, listener: Target['listener']): Target {
   const name = formatListenAddress(address);
-  if ('path' in address) return { name, socketPath: address.path };
+  if ('path' in address) return { listener, name, socketPath: address.path };
   if (address.port === 0) {
     const reason = `listen.${listener} leaves the port to the system: name it with --url`;
     throw new SidebearerError('sidecar_unreachable', { reason });
   }
   // What listens on every address is reached on this machine's own.
   const host = address.host === '0.0.0.0' ? '127.0.0.1' : address.host === '::' ? '::1' : address.host;
-  return { name, host, port: address.port };
+  return { listener, name, host, port: address.port };
 }
 
 /** @throws sidecar_unreachable */

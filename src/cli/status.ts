@@ -1,24 +1,54 @@
-// `sidebearer status`: the credentials of the running sidecar, as a table for people or JSON for programs.
+// `sidebearer status`: the credentials of the running sidecar, as a table for people or JSON for programs. Where the
+// OAuth listener is off, what /metrics tells of them.
 // What the sidecar answers is read as foreign text: missing fields are dashes, control characters are removed.
 import { systemClock } from '../clock.ts';
+import { catalogue } from '../errors/catalogue.ts';
 import { SidebearerError } from '../errors/sidebearer-error.ts';
 import type { Invocation } from './command.ts';
-import { ask, findListener, readTimeout } from './running-sidecar.ts';
+import { readMetrics } from './metrics-status.ts';
+import { type Answer, ask, findListener, readTimeout, type Target } from './running-sidecar.ts';
 
 export async function status(invocation: Invocation): Promise<number> {
   const timeoutMs = readTimeout(invocation, 5_000);
   const target = await findListener(invocation, 'oauth');
   if (target === undefined) return 1;
+  if (target.listener === 'telemetry') return statusByMetrics(invocation, target, timeoutMs);
   const answer = await ask(target, '/status.json', timeoutMs);
   const credentials = answer.status === 200 ? readCredentials(answer.body) : undefined;
-  if (credentials === undefined) {
-    const reason = answer.status === 200 ? 'it answers with something else' : `it answers ${answer.status}`;
-    throw new SidebearerError('sidecar_unreachable', { address: target.name, reason });
-  }
+  if (credentials === undefined) throw unexpected(target, answer);
   const { flags, out } = invocation;
   if (flags.has('json')) out(JSON.stringify(JSON.parse(answer.body), null, 2));
   else out(formatTable(credentials, systemClock.wallMs()));
   return 0;
+}
+
+/** With `listen.oauth: off`: what /metrics tells, which is less, and the setting that a login would need. */
+async function statusByMetrics(invocation: Invocation, target: Target, timeoutMs: number): Promise<number> {
+  const nowMs = systemClock.wallMs();
+  const answer = await ask(target, '/metrics', timeoutMs);
+  if (answer.status !== 200) throw unexpected(target, answer);
+  const credentials = readMetrics(answer.body, nowMs);
+  if (credentials.length === 0) {
+    const reason = '/metrics tells nothing of single credentials either (metrics.perCredential)';
+    throw new SidebearerError('oauth_listener_off', { setting: 'listen.oauth', address: target.name, reason });
+  }
+  const { flags, out, err } = invocation;
+  if (flags.has('json')) out(JSON.stringify({ credentials }, null, 2));
+  else out(formatTable(credentials.map(asFields), nowMs));
+  const waiting = credentials
+    .filter(({ state }) => state === 'absent' || state === 'dead')
+    .map(({ name }) => show(name));
+  if (waiting.length > 0) {
+    err(
+      `A login, should one help ${waiting.join(', ')}, needs the OAuth listener: ${catalogue.oauth_listener_off.next}`,
+    );
+  }
+  return 0;
+}
+
+function unexpected({ name }: Target, { status }: Answer): SidebearerError {
+  const reason = status === 200 ? 'it answers with something else' : `it answers ${status}`;
+  return new SidebearerError('sidecar_unreachable', { address: name, reason });
 }
 
 type Fields = Readonly<Record<string, unknown>>;

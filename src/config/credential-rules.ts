@@ -1,7 +1,7 @@
 // Rules between the settings of one credential: what a grant needs, where plain http is allowed, which names may be
 // injected. Like rules.ts it reads the data as it stands in the file and passes over what the schema refuses.
 import type { MistakeCode, SettingPath } from './mistake.ts';
-import { asDuration, asMapping, asText, isLoopback, type Mapping, type Verdict } from './raw-data.ts';
+import { asDuration, asMapping, asText, checkPair, isLoopback, type Mapping, type Verdict } from './raw-data.ts';
 
 /** Parameters that the protocol itself sets; one set twice would change what is asked for. */
 const tokenParameters = [
@@ -29,7 +29,7 @@ const authorizeParameters = [
 ];
 
 /** Headers that belong to one connection, to the message's framing or to the proxy itself. */
-const reservedHeaders = [
+export const reservedHeaders = [
   'connection',
   'content-length',
   'expect',
@@ -57,6 +57,9 @@ export function checkCredential(
     verdict.findings.push({ code, path: [...path, ...below], message, isAtKey });
   };
   checkInjection(asMapping(credential['inject']), complain);
+  checkPair(asMapping(credential['tls']), 'cert', 'key', (below, message) => {
+    complain('config_value_missing', ['tls', ...below], message);
+  });
   const provider = credential['provider'];
   if (provider !== 'codex' && provider !== 'oidc' && provider !== 'oauth2') return;
   checkGrant(credential, complain);

@@ -2,9 +2,11 @@
 // The URLs of the codex preset are not here: they belong to the provider, and stand here as overrides alone.
 import { z } from 'zod';
 import { group, optional, required, setting } from './setting.ts';
+import { tlsFiles } from './tls-settings.ts';
 import {
   choice,
   duration,
+  egressProxy,
   flag,
   integer,
   kindOf,
@@ -33,16 +35,18 @@ export const credentialNamePattern = '^(?!.*-logins$)[a-z0-9]([-a-z0-9]{0,40}[a-
 /** RFC 9110, 5.6.2. */
 export const headerNamePattern = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
-const injectFormat = (needsToken: boolean) =>
+/** @param isToken the header that carries the token: nothing else in it, that it can always be rendered */
+const injectFormat = (isToken: boolean) =>
   kindOf({ type: 'text' }, { type: 'string' }, (raw, refuse) => {
     // A header value: visible ASCII and single spaces between words; anything else would not be sent.
     if (typeof raw !== 'string' || !/^[!-~]+( [!-~]+)*$/.test(raw)) return refuse('a header value in ASCII');
     const names = [...raw.matchAll(/\{([^{}]*)\}/g)].map((match) => match[1] ?? '');
-    const known: readonly string[] = placeholders;
+    if (isToken && !names.includes('token')) return refuse('a format that contains {token}');
+    const known: readonly string[] = isToken ? ['token'] : placeholders;
     if (/[{}]/.test(raw.replace(/\{[^{}]*\}/g, '')) || names.some((name) => !known.includes(name))) {
-      return refuse(`only the placeholders ${placeholders.map((name) => `{${name}}`).join(', ')}`);
+      return refuse(`only the placeholders ${known.map((name) => `{${name}}`).join(', ')}`);
     }
-    return needsToken && !names.includes('token') ? refuse('a format that contains {token}') : raw;
+    return raw;
   });
 
 const parameters = (doc: string) =>
@@ -71,6 +75,19 @@ const inject = group(
   },
   'What is put into each request.',
 );
+
+const egress = group(
+  {
+    proxy: optional(
+      egressProxy(),
+      'Proxy for this credential’s login, refreshes and upstream traffic, in place of the global one.',
+    ),
+  },
+  'The way out of this credential.',
+);
+
+/** To the provider’s endpoints. */
+const tls = tlsFiles('the provider');
 
 /** Settings of every credential that is refreshed. */
 const upkeep = {
@@ -101,6 +118,8 @@ const upkeep = {
     'Requests that wait for a refresh.',
   ),
   inject,
+  egress,
+  tls,
   refresh: group(
     {
       lead: optional(
@@ -236,6 +255,7 @@ const file = z.strictObject({
   provider: provider('file', 'A token that something else writes to a file.'),
   path: required(line('the path of a file'), 'The file that holds the token itself; it is watched.'),
   inject,
+  egress,
 });
 
 /** A client authenticates with the secret it has, unless told otherwise. */

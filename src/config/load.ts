@@ -1,6 +1,7 @@
 // A configuration file → a valid Config, or every mistake in it at once, each with its place.
 // Everything it reads is passed in; an operator's mistake is an answer, never an exception.
 
+import { withDefaultReferences } from './default-references.ts';
 import { toFindings } from './issues.ts';
 import {
   type Caution,
@@ -78,7 +79,7 @@ function examine(source: ConfigSource, references: ReferenceSources | undefined)
   });
   if (document.data === undefined) return { mistakes: sort(syntax), warnings: [] };
 
-  const resolved = resolveReferences(document.data, references);
+  const resolved = resolveReferences(withDefaultReferences(document.data), references);
   const data = places.apply(resolved.data);
   const parsed = configSchema.safeParse(data);
   const rules = checkRules(data);

@@ -53,9 +53,15 @@ export function formatPath(path: SettingPath): string {
   for (const step of path) {
     if (typeof step === 'number') text += `[${step}]`;
     else if (/^[\w$-]{1,100}$/.test(step)) text += text === '' ? step : `.${step}`;
-    else text += `[${JSON.stringify(step.length > 100 ? `${step.slice(0, 100)}…` : step)}]`;
+    else text += `[${JSON.stringify(shorten(step))}]`;
   }
   return text;
+}
+
+/** In `{ clientSecret:abc }`, where a space is missing, the value is a part of the key. */
+function shorten(key: string): string {
+  const shown = (/^[^:=]*[:=]/.exec(key)?.[0] ?? key).slice(0, 100);
+  return shown.length < key.length ? `${shown}…` : key;
 }
 
 /** `config.yaml:3:5: config_key_unknown: routes[0].upstrem: … (did you mean upstream?)` */

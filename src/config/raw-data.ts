@@ -23,6 +23,17 @@ export function asDuration(value: unknown): number | undefined {
   return typeof value === 'string' ? readDuration(value) : undefined;
 }
 
+/** Two settings that mean something only together. */
+export function checkPair(
+  group: Mapping,
+  one: string,
+  other: string,
+  complain: (below: readonly string[], message: string) => void,
+): void {
+  if (group[one] !== undefined && group[other] === undefined) complain([other], `expected it beside ${one}`);
+  if (group[other] !== undefined && group[one] === undefined) complain([one], `expected it beside ${other}`);
+}
+
 /** `localhost`, 127.0.0.0/8 and ::1, as `URL.hostname` writes them. */
 export function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname);

@@ -2,16 +2,17 @@
 // They read the data as it stands in the file: whatever is not of the expected type is the schema's business, and
 // is passed over here. No finding repeats a value.
 import { parseListenAddress } from '../listen.ts';
-import { checkCredential } from './credential-rules.ts';
+import { checkCredential, reservedHeaders } from './credential-rules.ts';
 import { credentialNamePattern } from './credential-schema.ts';
 import { defaultAddresses } from './default-addresses.ts';
 import { nearest } from './nearest.ts';
-import { asDuration, asMapping, asText, isLoopback, type Mapping, type Verdict } from './raw-data.ts';
+import { asDuration, asMapping, asText, checkPair, isLoopback, type Mapping, type Verdict } from './raw-data.ts';
 
 export function checkRules(data: unknown): Verdict {
   const verdict: Verdict = { findings: [], cautions: [] };
   const config = asMapping(data);
   checkListeners(asMapping(config['listen']), verdict);
+  checkClients(asMapping(asMapping(config['listen'])['clients']), verdict);
   if (config['credentials'] !== undefined && Object.keys(asMapping(config['credentials'])).length === 0) {
     verdict.findings.push({ code: 'config_value_missing', path: ['credentials'], message: 'expected at least one' });
   }
@@ -62,6 +63,19 @@ function isWildcard({ address }: { address: string }): boolean {
   return address === '0.0.0.0' || address === '::';
 }
 
+/** A header that is not sent on, or that Node itself reads, can carry no token. */
+function checkClients(clients: Mapping, { findings }: Verdict): void {
+  const path = ['listen', 'clients'];
+  checkPair(clients, 'header', 'token', (below, message) => {
+    findings.push({ code: 'config_value_missing', path: [...path, ...below], message });
+  });
+  const header = asText(clients['header'])?.toLowerCase() ?? '';
+  // Proxy-Authorization is meant for a proxy, which is what its client calls here.
+  if (header === 'proxy-authorization' || !reservedHeaders.includes(header)) return;
+  const message = 'expected a header that belongs neither to the connection nor to the message’s framing';
+  findings.push({ code: 'config_value_invalid', path: [...path, 'header'], message });
+}
+
 function checkRoutes(config: Mapping, { findings, cautions }: Verdict): void {
   const routes = Array.isArray(config['routes']) ? config['routes'].map(asMapping) : [];
   const names = Object.keys(asMapping(config['credentials']));
@@ -85,7 +99,13 @@ function checkRoutes(config: Mapping, { findings, cautions }: Verdict): void {
     seenNames.set(name, sameName ?? index);
     seenPlaces.set(place, samePlace ?? index);
 
+    checkRouteTls(route, index, findings);
+    checkRouteHttp2(route, index, findings);
     const credential = asText(route['credential']);
+    if (hasEgress(config, credential) && isPlainBeyondLoopback(route['upstream'])) {
+      const message = 'plain http through an egress proxy: within its tunnel the proxy can read the token';
+      cautions.push({ path: ['routes', index, 'upstream'], message });
+    }
     if (credential === undefined) return;
     used.add(credential);
     if (names.includes(credential)) return;
@@ -103,6 +123,36 @@ function checkRoutes(config: Mapping, { findings, cautions }: Verdict): void {
     if (!used.has(name))
       cautions.push({ path: ['credentials', name], message: 'no route uses this credential', isAtKey: true });
   }
+}
+
+/** Certificates on a plain http upstream are most likely a wrong scheme, and a token in clear. */
+function checkRouteTls(route: Mapping, index: number, findings: Verdict['findings']): void {
+  const tls = asMapping(route['tls']);
+  checkPair(tls, 'cert', 'key', (below, message) => {
+    findings.push({ code: 'config_value_missing', path: ['routes', index, 'tls', ...below], message });
+  });
+  if (Object.keys(tls).length === 0 || !asText(route['upstream'])?.toLowerCase().startsWith('http:')) return;
+  const message = 'only an https upstream takes it';
+  findings.push({ code: 'config_value_invalid', path: ['routes', index, 'tls'], message, isAtKey: true });
+}
+
+/** Over TLS it is asked, not known: a server that speaks HTTP/1.1 alone would get bytes that it cannot read. */
+function checkRouteHttp2(route: Mapping, index: number, findings: Verdict['findings']): void {
+  if (route['http2'] !== 'prior-knowledge' || !asText(route['upstream'])?.toLowerCase().startsWith('https:')) return;
+  const message = 'only an http upstream takes `prior-knowledge`; an https one is asked with `auto`';
+  findings.push({ code: 'config_value_invalid', path: ['routes', index, 'http2'], message });
+}
+
+function hasEgress(config: Mapping, credential: string | undefined): boolean {
+  const own = asMapping(asMapping(config['credentials'])[credential ?? '']);
+  return [own, config].some((each) => (asText(asMapping(each['egress'])['proxy']) ?? '') !== '');
+}
+
+function isPlainBeyondLoopback(upstream: unknown): boolean {
+  const text = asText(upstream);
+  if (text === undefined || !URL.canParse(text)) return false;
+  const { protocol, hostname } = new URL(text);
+  return protocol === 'http:' && !isLoopback(hostname);
 }
 
 const loginProviders = ['codex', 'oidc', 'oauth2'];

@@ -1,22 +1,27 @@
 // The configuration as data: every setting with its kind, default and one line of doc. What is valid, what editors
 // offer and what docs/config.md says is read from here. Rules between settings are in rules.ts.
 import { z } from 'zod';
-import { credentialNamePattern, credentialSchema } from './credential-schema.ts';
+import { credentialNamePattern, credentialSchema, headerNamePattern } from './credential-schema.ts';
 import { defaultAddresses } from './default-addresses.ts';
-import { group, optional, required, setting } from './setting.ts';
+import { defaultReferences } from './default-references.ts';
+import { group, optional, referred, required, setting } from './setting.ts';
+import { tlsShape } from './tls-settings.ts';
 import {
   autoFlag,
   choice,
   duration,
+  egressProxy,
   flag,
   integer,
   kindOf,
   line,
+  lineOrEmpty,
   listenAddress,
   listenAddressOrOff,
   positiveDuration,
   positiveSize,
   sealKey,
+  secretToken,
   size,
   text,
   url,
@@ -62,6 +67,18 @@ const route = z.strictObject({
     { maxBody: setting(size(), '1MiB', 'Largest request body that is kept to be sent again after a 401.') },
     'The one replay after a 401.',
   ),
+  http2: setting(
+    choice(['auto', 'never', 'prior-knowledge']),
+    'auto',
+    'HTTP/2 to the upstream: where an https one offers it, `never`, or `prior-knowledge` for a plain http one that speaks nothing else.',
+  ),
+  tls: group(
+    {
+      ...tlsShape('the upstream'),
+      serverName: optional(hostName(), 'Name that the upstream’s certificate must be for. Default: that of the URL.'),
+    },
+    'TLS to the upstream.',
+  ),
 });
 
 const store = z.strictObject({
@@ -91,6 +108,16 @@ export const configSchema = z.strictObject({
         'Metrics and probes: `host:port` or `unix:/path`.',
       ),
       hosts: setting(z.array(hostName()), [], '`Host` names that the proxy serves; empty: any.'),
+      clients: group(
+        {
+          header: optional(
+            text('a header name', headerNamePattern),
+            'Header in which every client must show the token; it is not sent on.',
+          ),
+          token: optional(secretToken(), 'The token that clients must show: the header’s whole value.'),
+        },
+        'Who may call the proxy, where it listens beyond loopback. Both settings or neither.',
+      ),
     },
     'The three listeners.',
   ),
@@ -106,6 +133,23 @@ export const configSchema = z.strictObject({
     minProperties: 1,
   }),
   store: store.meta({ description: 'Where tokens are kept.' }),
+  egress: group(
+    {
+      proxy: referred(
+        egressProxy(),
+        '',
+        defaultReferences.egress.proxy,
+        'Proxy for all connections to upstreams and providers, `http://` or `https://`, with `user:password@` where it wants one. Always by CONNECT, http upstreams too; never for loopback.',
+      ),
+      noProxy: referred(
+        lineOrEmpty('a list of hosts on one line'),
+        '',
+        defaultReferences.egress.noProxy,
+        'Destinations that need no proxy, also not a credential’s own: `host` (and what is below it), `.suffix`, an address, a CIDR range, each with or without `:port`; `*` is all.',
+      ),
+    },
+    'The way out.',
+  ),
   readiness: group(
     { require: setting(choice(['none', 'any', 'all']), 'none', 'Which credentials must be usable for `/readyz`.') },
     'Readiness.',
@@ -123,6 +167,11 @@ export const configSchema = z.strictObject({
       headerBytes: setting(positiveSize(), '16KiB', 'Size of a request’s head.'),
       headerCount: setting(integer(1, 100_000), 1000, 'Header lines of a request.'),
       headerTimeout: setting(positiveDuration(), '15s', 'Time for a request’s head to arrive.'),
+      keepAlive: setting(
+        positiveDuration(),
+        '72s',
+        'How long an idle connection is kept. Longer than clients and load balancers keep theirs: who closes first may cut a request.',
+      ),
       replayMemory: setting(size(), '32MiB', 'Memory for all request bodies that are kept for a replay.'),
     },
     'Limits of the proxy.',

@@ -17,6 +17,11 @@ export function setting<T extends z.ZodType>(kind: T, byDefault: z.input<T>, doc
   return kind.prefault(byDefault as z.core.util.NoUndefined<z.input<T>>).meta({ description: doc, default: byDefault });
 }
 
+/** A setting whose default is a reference: `withDefaultReferences` puts it into what stands in the file. */
+export function referred<T extends z.ZodType>(kind: T, byDefault: z.input<T>, reference: string, doc: string) {
+  return kind.prefault(byDefault as z.core.util.NoUndefined<z.input<T>>).meta({ description: doc, default: reference });
+}
+
 /** A mapping of settings, each of which has a default or may be absent. */
 export function group<T extends z.ZodRawShape>(shape: T, doc: string) {
   const inner = z.strictObject(shape);

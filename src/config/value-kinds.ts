@@ -1,6 +1,7 @@
 // The kinds of values that settings have: each reads one raw YAML value, refuses it in words that say what was
 // expected, and describes itself for editors and docs. A refusal never repeats the value.
 import { z } from 'zod';
+import { type EgressProxy, parseEgressProxy } from '../egress/egress-proxy.ts';
 import { type ListenAddress, parseListenAddress } from '../listen.ts';
 import {
   durationForm,
@@ -155,6 +156,12 @@ export const lineOrEmpty = (expected: string) =>
 /** Text that is never shown. */
 export const secret = (expected: string) => oneLine({ type: 'secret', isSecret: true }, expected);
 
+/** A secret that stands in a header as it is. */
+export const secretToken = () =>
+  kindOf({ type: 'secret', isSecret: true }, { type: 'string', minLength: 16 }, (raw, refuse) =>
+    typeof raw === 'string' && /^[!-~]{16,1024}$/.test(raw) ? raw : refuse('16 to 1024 visible ASCII characters'),
+  );
+
 export function listenAddress() {
   return kindOf(
     { type: 'address' },
@@ -170,6 +177,15 @@ export function listenAddressOrOff() {
       ? 'off'
       : ((typeof raw === 'string' ? parseListenAddress(raw) : undefined) ?? refuse('host:port, unix:/path or off')),
   );
+}
+
+/** The URL of an egress proxy, or nothing: an empty variable says that there is none. Its userinfo is a secret. */
+export function egressProxy() {
+  return kindOf({ type: 'proxy URL', isSecret: true }, { type: 'string' }, (raw, refuse): EgressProxy | undefined => {
+    if (raw === '') return undefined;
+    const proxy = typeof raw === 'string' ? parseEgressProxy(raw) : undefined;
+    return proxy ?? refuse('an http or https URL of a proxy such as http://proxy.example:3128, without path');
+  });
 }
 
 /** An absolute http or https URL without user and fragment; kept as written, for issuers are compared by letter. */

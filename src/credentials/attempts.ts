@@ -1,5 +1,6 @@
 // The attempts of one refresh: through the breaker, with exponential backoff and the provider's Retry-After.
-// Only failures that are known to have spent nothing are repeated here; the rest is the protocol's business.
+// Where an attempt spends what it sends, only failures that are known to have spent nothing are repeated here; the
+// rest is the protocol's business.
 import { type Clock, sleep } from '../clock.ts';
 import { type SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
 import type { Breaker } from './breaker.ts';
@@ -21,6 +22,8 @@ export interface AttemptParts {
   readonly breaker: Breaker;
   readonly stopping: AbortSignal;
   readonly random: () => number;
+  /** What is sent serves once: an attempt whose outcome is unknown is not repeated. */
+  readonly spends: boolean;
   /** One call was made: `2xx` … `5xx`, or `network`. */
   readonly requested: (result: string) => void;
 }
@@ -35,7 +38,7 @@ export async function runAttempts<T>(
   before: () => Promise<boolean>,
   attempt: () => Promise<T>,
 ): Promise<AttemptsResult<T>> {
-  const { clock, breaker, stopping, random, requested } = parts;
+  const { clock, breaker, stopping, random, spends, requested } = parts;
   const counted = async (): Promise<T> => {
     try {
       const answer = await attempt();
@@ -52,8 +55,9 @@ export async function runAttempts<T>(
       return { kind: 'answered', answer: await breaker.fire(counted) };
     } catch (thrown) {
       const error = toSidebearerError(thrown);
-      const mayRepeat =
-        error.row.outcome === 'temporary' && error.code !== 'breaker_open' && error.code !== 'lease_lost';
+      const { outcome } = error.row;
+      const isHarmless = outcome === 'temporary' || (outcome === 'unknown' && !spends);
+      const mayRepeat = isHarmless && error.code !== 'breaker_open' && error.code !== 'lease_lost';
       const pauseMs = backoffMs(policy, made, error.details.retryAfterMs, random);
       // A provider that asks for more than the longest backoff is left alone: that is a cooldown, not a pause.
       if (!mayRepeat || made >= policy.attempts || pauseMs > policy.maxBackoffMs) return { kind: 'failed', error };

@@ -1,7 +1,6 @@
 // What the proxy and the OAuth port see of a credential. Types only: the proxy asks for headers and reports
 // refusals; pages read the status and give orders. Neither ever sees a refresh token.
 import type { ErrorCode } from '../errors/catalogue.ts';
-import type { SidebearerError } from '../errors/sidebearer-error.ts';
 import type { Account, AuthorizationCodeLogin, Grant, ProviderKind, TokenAnswer } from '../providers/provider.ts';
 
 /** Headers that are ready to be sent, made once for each token. */
@@ -83,6 +82,3 @@ export interface ManagedCredential extends Bearer {
    */
   accept(tokens: TokenAnswer, options: { replaceAccount: boolean }): Promise<void>;
 }
-
-/** Thrown where a credential cannot serve a request; carries `retryAfterMs` where waiting helps. */
-export type BearerError = SidebearerError;

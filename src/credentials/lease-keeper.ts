@@ -32,9 +32,13 @@ function keep(lease: Lease, ttlMs: number, clock: Clock): LeaseKeeper {
   let timer: Timer = arm();
 
   function arm(): Timer {
-    return clock.after(intervalMs, () => {
-      renewal = renew();
-    });
+    return clock.after(
+      intervalMs,
+      () => {
+        renewal = renew();
+      },
+      { background: true },
+    );
   }
 
   async function renew(): Promise<void> {

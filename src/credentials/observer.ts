@@ -29,6 +29,6 @@ export interface CredentialObserver {
   /** A redeemed token that is not yet durable, or no longer so. */
   dirtyChanged(credential: string, isDirty: boolean): void;
   breakerChanged(endpoint: string, egress: string, state: BreakerState): void;
-  /** The upstream's 401 to the token that is current; `challenge` is the `error` of its WWW-Authenticate, if any. */
+  /** The upstream's 401 to the token that is current. */
   tokenRefused(credential: string): void;
 }

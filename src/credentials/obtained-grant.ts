@@ -43,6 +43,7 @@ export function createObtainedGrant(options: ObtainedGrantOptions): TokenSource 
           breaker,
           stopping: host.stopping,
           random,
+          spends: false,
           requested: (result) => observer.tokenRequested(credential, 'client_credentials', result),
         },
         () => Promise.resolve(true),

@@ -3,13 +3,18 @@
 import { randomBytes } from 'node:crypto';
 import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
 import type { Account, Bound } from '../providers/provider.ts';
-import type { Death, Intent, Sealing, Store, StoredRecord, Version } from '../stores/store.ts';
+import {
+  type Death,
+  type Intent,
+  RECORD_FORMAT,
+  type Sealing,
+  type Store,
+  type StoredRecord,
+  type Version,
+} from '../stores/store.ts';
 import { fingerprint } from './fingerprint.ts';
 import type { CredentialObserver } from './observer.ts';
 import type { TokenSet } from './token-set.ts';
-
-/** The record's format that this version writes. */
-export const RECORD_FORMAT = 1;
 
 /** A record as it was read: the state that the next commit is based on. */
 export interface OpenRecord {
@@ -25,6 +30,7 @@ export interface RecordChange {
   readonly account?: Account | undefined;
   readonly intent?: Intent | undefined;
   readonly dead?: Death | undefined;
+  readonly unclear?: { readonly fingerprint: string } | undefined;
   readonly seed?: { readonly fingerprint: string };
   readonly bound?: Bound;
 }
@@ -73,7 +79,15 @@ export function createRecords(options: RecordsOptions): Records {
 
     prepare(base, changeOrMake) {
       const before = base.stored;
-      const { sealed: _sealed, account: _account, intent: _intent, dead: _dead, seed: _seed, ...others } = before ?? {};
+      const {
+        sealed: _sealed,
+        account: _account,
+        intent: _intent,
+        dead: _dead,
+        unclear: _unclear,
+        seed: _seed,
+        ...others
+      } = before ?? {};
       const salt = before?.salt ?? randomBytes(16).toString('base64');
       const change = typeof changeOrMake === 'function' ? changeOrMake(salt) : changeOrMake;
       const movesTokens = 'tokens' in change;
@@ -97,6 +111,7 @@ export function createRecords(options: RecordsOptions): Records {
       const account = 'account' in change ? change.account : before?.account;
       const intent = 'intent' in change ? change.intent : before?.intent;
       const dead = 'dead' in change ? change.dead : before?.dead;
+      const unclear = 'unclear' in change ? change.unclear : before?.unclear;
       const seed = change.seed ?? before?.seed;
       return {
         base,
@@ -109,6 +124,7 @@ export function createRecords(options: RecordsOptions): Records {
           ...(account !== undefined && { account }),
           ...(intent !== undefined && { intent }),
           ...(dead !== undefined && { dead }),
+          ...(unclear !== undefined && { unclear }),
           ...(seed !== undefined && { seed }),
           operator: before?.operator ?? { disabled: false, note: '' },
         },

@@ -301,9 +301,9 @@ export class Refresher implements ManagedCredential {
     if (result.kind === 'stopped') return;
     const error =
       'error' in result
-        ? result.error
+        ? this.#advised(result.error)
         : result.kind === 'absent'
-          ? new SidebearerError('grant_absent', { credential: this.name })
+          ? this.#error('grant_absent', undefined)
           : undefined;
     const isUnknown = error?.code === 'refresh_outcome_unknown' || error?.row.outcome === 'unknown';
     const nextAtMs = nextAttemptWallMs(this.#state, this.#now());
@@ -361,6 +361,10 @@ export class Refresher implements ManagedCredential {
       case 'dead':
         if (reading.token !== undefined) this.#publish(reading.token, true);
         this.#fail(reading.error);
+        // Found dead rather than seen to die, here or in an earlier life: told all the same, once.
+        if (publishedState(this.#state, this.#now()) !== 'dead') {
+          this.#options.observer.failed(this.#advised(reading.error), this.name);
+        }
         this.#apply({ type: 'died', code: reading.error.code });
         break;
     }
@@ -369,7 +373,7 @@ export class Refresher implements ManagedCredential {
 
   #unreadable(error: SidebearerError): void {
     this.#fail(error);
-    this.#options.observer.failed(error, this.name);
+    this.#options.observer.failed(this.#advised(error), this.name);
     if (this.#state.token.kind === 'none' && this.#flight === undefined) {
       this.#apply({ type: 'failed', code: error.code, leastPauseMs: 0, isClient: false });
     }
@@ -467,9 +471,18 @@ export class Refresher implements ManagedCredential {
     });
   }
 
+  /** The error with the next step that is right here. */
+  #advised(error: SidebearerError): SidebearerError {
+    const next = this.#nextStep(error.code);
+    return next === undefined ? error : new SidebearerError(error.code, { ...error.details, next }, error.cause);
+  }
+
   /** Where a login would help and none can be had here. */
   #nextStep(code: ErrorCode): string | undefined {
     const row: ErrorRow = catalogue[code];
-    return row.remedy === 'login' ? this.#options.insteadOfLogin : undefined;
+    const instead = this.#options.insteadOfLogin;
+    if (row.remedy !== 'login' || instead === undefined) return undefined;
+    // A record that cannot be used may be put right in another way as well.
+    return row.layer === 'store' ? `${row.next} ${instead}` : instead;
   }
 }

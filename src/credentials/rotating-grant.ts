@@ -82,6 +82,17 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
     return records.fingerprintOf(record, record.tokens?.refreshToken);
   }
 
+  /** Kept with the record, so that whoever meets the consequence, in whatever process, can tell the cause. */
+  function unclearEnd(record: OpenRecord): RecordChange {
+    if (unclearFingerprint === undefined || unclearFingerprint !== redeemableFingerprint(record)) return {};
+    return { unclear: { fingerprint: unclearFingerprint } };
+  }
+
+  function hadUnclearEnd(record: OpenRecord): boolean {
+    const ours = redeemableFingerprint(record);
+    return ours !== undefined && (ours === unclearFingerprint || ours === record.stored?.unclear?.fingerprint);
+  }
+
   /** Whose token this is: a record that is bound elsewhere is nobody's here. */
   function adopt(record: OpenRecord, host: RenewalHost): 'enough' | 'not enough' | 'none' {
     const token = records.isBoundHere(record) ? currentOf(record) : undefined;
@@ -196,10 +207,6 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
       // Step 3: a store that cannot be written is found out here, before anything is spent.
       const announced = await announce(record, seed);
       if (announced === undefined) continue;
-      if (!keeper.isSafe()) {
-        await withdrawIntent(announced);
-        return 'lease lost';
-      }
       return await redeem(host, keeper, announced, gate);
     }
   }
@@ -217,7 +224,8 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
       since: clock.wallMs(),
     });
     if (seed === undefined) {
-      return records.commit(records.prepare(record, { intent: intentUnder(record.stored?.salt ?? '') }));
+      const intent = intentUnder(record.stored?.salt ?? '');
+      return records.commit(records.prepare(record, { ...unclearEnd(record), intent }));
     }
     return records.commit(
       records.prepare(record, (salt) => ({
@@ -225,6 +233,7 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
         bound: provider.bound,
         account: undefined,
         dead: undefined,
+        unclear: undefined,
         seed: { fingerprint: fingerprint(salt, seed) },
         intent: intentUnder(salt),
       })),
@@ -262,6 +271,7 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
           breaker,
           stopping: host.stopping,
           random,
+          spends: true,
           requested: (result) => observer.tokenRequested(credential, 'refresh_token', result),
         },
         isStillStored,
@@ -272,7 +282,17 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
         unclearFingerprint = undefined;
         return await keepAnswer(host, base, result.answer, refreshToken);
       }
-      if (result.kind === 'failed' && result.error.row.outcome === 'unknown') unclearFingerprint = ownFingerprint;
+      const isUnclear = result.kind === 'failed' && result.error.row.outcome === 'unknown';
+      const isFirstUnclear = isUnclear && !hasRetriedUnclear;
+      if (isUnclear) {
+        unclearFingerprint = ownFingerprint;
+        hasRetriedUnclear = true;
+      }
+      if (isFirstUnclear && options.unclear === 'hold') {
+        // Before anything that may fail, and also where the process stops: nobody else may send before its time.
+        const holding = await hold(base, result.error, host);
+        if (holding !== undefined) return holding;
+      }
       if (!(await isStillStored())) return supersededBy(base, host);
       if (result.kind === 'ended') return await ended(base, { kind: 'stopped' });
       const { error } = result;
@@ -280,17 +300,9 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
         await withdrawIntent(base);
         return host.stopping.aborted ? { kind: 'stopped' } : 'lease lost';
       }
-      if (error.row.outcome === 'unknown') {
-        if (!hasRetriedUnclear && !host.stopping.aborted) {
-          hasRetriedUnclear = true;
-          const holding = options.unclear === 'hold' ? await hold(base, error, host) : undefined;
-          if (holding === undefined) continue;
-          return holding;
-        }
-        return await ended(base, { kind: 'failed', error });
-      }
+      if (isFirstUnclear && !host.stopping.aborted) continue;
       if (error.code.startsWith('grant_')) {
-        const code = unclearFingerprint === ownFingerprint ? 'refresh_outcome_unknown' : error.code;
+        const code = hadUnclearEnd(base) ? 'refresh_outcome_unknown' : error.code;
         return await die(base, new SidebearerError(code, { ...error.details, credential }), host);
       }
       return await ended(
@@ -333,7 +345,8 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
             const unsaved = currentOf({ ...prepared.base, stored: prepared.stored, tokens: prepared.tokens });
             if (unsaved !== undefined) host.publish(unsaved, false);
           }
-          await sleep(clock, pauseMs);
+          // How long a stop waits for it is the stop's business: by itself it keeps no process alive.
+          await sleep(clock, pauseMs, undefined, { background: true });
           pauseMs = Math.min(pauseMs * 2, LONGEST_COMMIT_RETRY_MS);
         }
         if (durable !== undefined) {
@@ -356,6 +369,7 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
       account: mergeAccount(base.stored?.account, answer.account),
       intent: undefined,
       dead: undefined,
+      unclear: undefined,
     });
   }
 
@@ -423,7 +437,7 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
     if (fingerprint === undefined) return undefined;
     const intent: Intent = { fingerprint, owner, since: clock.wallMs(), holdUntil };
     if (holdUntil > clock.wallMs()) observer.failed(cause, credential);
-    while (holdUntil > clock.wallMs() && !host.stopping.aborted) {
+    for (let isFirst = true; holdUntil > clock.wallMs() && (isFirst || !host.stopping.aborted); isFirst = false) {
       try {
         const superseding = await amend(record, () => ({ intent }));
         return superseding === undefined ? held(holdUntil - clock.wallMs()) : supersededBy(superseding, host);
@@ -438,6 +452,7 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
   async function die(record: OpenRecord, error: SidebearerError, host: RenewalHost): Promise<RenewalResult> {
     const dead = { fingerprint: redeemableFingerprint(record) ?? '', code: error.code, at: clock.wallMs() };
     try {
+      // `unclear` stays: a holder that was frozen may come with the same answer later, and must give the same name.
       const superseding = await amend(record, () => ({ dead, intent: undefined }));
       if (superseding !== undefined) return supersededBy(superseding, host);
     } catch (thrown) {
@@ -458,7 +473,7 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
     try {
       const record = known ?? (await records.read());
       if (!isWithdrawable(record)) return;
-      await amend(record, (now) => (isWithdrawable(now) ? { intent: undefined } : {}));
+      await amend(record, (now) => (isWithdrawable(now) ? { ...unclearEnd(now), intent: undefined } : {}));
     } catch {
       // Others wait for it once, then replace it. The failed write is counted where it happened.
     }
@@ -520,6 +535,7 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
           bound: provider.bound,
           intent: undefined,
           dead: undefined,
+          unclear: undefined,
         };
         const committed = await records.commit(records.prepare(base, change));
         const token = committed === undefined ? undefined : currentOf(committed);

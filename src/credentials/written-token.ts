@@ -25,7 +25,8 @@ export function createWrittenToken(credential: string, file: TokenFile): TokenSo
         return { kind: 'token', token: await read() };
       } catch (thrown) {
         const error = toSidebearerError(thrown);
-        if (error.code === 'token_file_unreadable') return { kind: 'empty', code: error.code };
+        // Who writes it in place empties it first: what was read before stays good meanwhile.
+        if (error.code === 'token_file_unreadable' && isMissing(error)) return { kind: 'empty', code: error.code };
         throw error;
       }
     },
@@ -44,4 +45,8 @@ export function createWrittenToken(credential: string, file: TokenFile): TokenSo
     },
     accept: () => Promise.reject(new SidebearerError('login_unsupported', { credential })),
   };
+}
+
+function isMissing({ details: { systemCode } }: SidebearerError): boolean {
+  return systemCode === 'ENOENT' || systemCode === 'ENOTDIR';
 }

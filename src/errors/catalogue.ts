@@ -98,6 +98,14 @@ export const catalogue = {
     next: 'Set store.keys (make one with `openssl rand -base64 32`), or say `plaintext: true`.',
     exit: 1,
   },
+  tls_file_unusable: {
+    layer: 'config',
+    status: 500,
+    outcome: 'rejected',
+    message: 'A certificate or key that the configuration names cannot be used',
+    next: 'Give the setting the path of a readable PEM file; a key must be unencrypted and belong to its certificate.',
+    exit: 1,
+  },
   sidecar_unreachable: {
     layer: 'config',
     status: 500,
@@ -452,6 +460,7 @@ export const catalogue = {
     outcome: 'unknown',
     message: 'The answer to a refresh was lost; the second try is held back until the token is about to expire',
     next: 'Nothing is lost yet. Log in again before the token expires to be safe.',
+    remedy: 'login',
   },
   client_rejected: {
     layer: 'refresh',
@@ -556,7 +565,7 @@ export const catalogue = {
     status: 503,
     outcome: 'rejected',
     message: 'The provider does not serve the country this process calls from',
-    next: 'The credential is alive: route its traffic through a proxy in a supported region.',
+    next: 'The credential is alive: set its egress.proxy to one in a supported region.',
   },
   token_answer_odd: {
     layer: 'refresh',
@@ -622,6 +631,7 @@ export const catalogue = {
     outcome: 'rejected',
     message: 'A stored record is torn or is not what it should be; it is left as it is',
     next: 'Restore the file from a backup, or move it away and log in again.',
+    remedy: 'login',
   },
   record_format_newer: {
     layer: 'store',
@@ -629,6 +639,7 @@ export const catalogue = {
     outcome: 'rejected',
     message: 'A stored record was written by a newer version',
     next: 'Run that version again, or move the record away and log in again.',
+    remedy: 'login',
   },
   record_unopenable: {
     layer: 'store',
@@ -709,6 +720,20 @@ export const catalogue = {
     message: 'A web page of another site sent this request',
     next: 'Call the proxy from your own program.',
   },
+  client_token_missing: {
+    layer: 'proxy',
+    status: 403,
+    outcome: 'rejected',
+    message: 'The request does not carry the token that clients of this proxy show',
+    next: 'Send it in the header that listen.clients.header names.',
+  },
+  client_token_wrong: {
+    layer: 'proxy',
+    status: 403,
+    outcome: 'rejected',
+    message: 'The token that the client shows is not the one of this proxy',
+    next: 'Send the value of listen.clients.token, once.',
+  },
   request_expectation_unknown: {
     layer: 'proxy',
     status: 417,
@@ -730,6 +755,13 @@ export const catalogue = {
     message: "The upstream's certificate was not accepted; nothing was sent",
     next: "Check the upstream's name and certificate.",
   },
+  upstream_tls_refused: {
+    layer: 'proxy',
+    status: 502,
+    outcome: 'rejected',
+    message: 'The upstream ended the TLS handshake: it does not accept our certificate, or misses one',
+    next: "Check the route's tls.cert and tls.key, and which authority the upstream wants them of. Otherwise the two have no version of TLS or cipher in common.",
+  },
   upstream_malformed: {
     layer: 'proxy',
     status: 502,
@@ -742,7 +774,7 @@ export const catalogue = {
     status: 502,
     outcome: 'unknown',
     message: 'The upstream closed the connection before it answered',
-    next: 'Check the upstream; the request may have taken effect.',
+    next: 'Check the upstream; the request may have taken effect. One that wants a client certificate (tls.cert) may close like this, too.',
   },
   upstream_timeout: {
     layer: 'proxy',
@@ -750,6 +782,20 @@ export const catalogue = {
     outcome: 'unknown',
     message: "The upstream did not answer within the route's timeout",
     next: 'Check the upstream, or raise timeouts.',
+  },
+  egress_unreachable: {
+    layer: 'proxy',
+    status: 502,
+    outcome: 'temporary',
+    message: 'The egress proxy cannot be reached; nothing was sent',
+    next: 'Check egress.proxy, and DNS, network policy and TLS between this process and it. Hosts that need no proxy belong in egress.noProxy.',
+  },
+  egress_refused: {
+    layer: 'proxy',
+    status: 502,
+    outcome: 'temporary',
+    message: 'The egress proxy refuses the way to the destination; nothing was sent',
+    next: 'Let the egress proxy allow CONNECT to this host and port, or list the host in egress.noProxy.',
   },
   upgrade_failed: {
     layer: 'proxy',

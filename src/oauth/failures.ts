@@ -49,5 +49,6 @@ function againBy(
     return { href: `/oauth/start?credential=${encodeURIComponent(credential.name)}` };
   }
   const { account } = credential.status();
-  return { form: { credential: credential.name, label: texts.failure.again, account, isMoved: true } };
+  const asksToReplace = account !== undefined || error.code === 'account_differs';
+  return { form: { credential: credential.name, label: texts.failure.again, asksToReplace, account, isMoved: true } };
 }

@@ -162,13 +162,13 @@ export function createLogins(options: LoginsOptions): Logins {
         const error = toSidebearerError(thrown);
         credentialName ??= error.details.credential;
         observer.loginFailed(error, visitor, credentialName);
-        const description = parameters.get('error_description');
+        const description = setCookie === undefined ? undefined : descriptionOf(parameters);
         return {
           outcome: 'failed',
           error,
           ...(credentialName === undefined ? {} : { credential: credentialName }),
           ...(setCookie === undefined ? {} : { setCookie }),
-          ...(setCookie === undefined || !parameters.has('error') || description === null ? {} : { description }),
+          ...(description === undefined ? {} : { description }),
         };
       }
     },
@@ -185,6 +185,14 @@ function readState(parameters: URLSearchParams): string {
   const bare = state?.replace(/\.onboarding_entrypoint=.*$/s, '') ?? '';
   if (bare === '') throw new SidebearerError('state_missing');
   return bare;
+}
+
+/** The provider's sentence beside an `error`, unless it repeats what only this browser should know. */
+function descriptionOf(parameters: URLSearchParams): string | undefined {
+  const description = parameters.get('error_description');
+  if (description === null || !parameters.has('error')) return undefined;
+  const secrets = [...parameters.getAll('state'), ...parameters.getAll('code')];
+  return secrets.some((secret) => secret !== '' && description.includes(secret)) ? undefined : description;
 }
 
 function withState(parameters: URLSearchParams, state: string): URLSearchParams {

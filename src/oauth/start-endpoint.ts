@@ -50,10 +50,12 @@ export function createStartEndpoints(options: StartOptions): { readonly show: En
     return attempt(visit, name, async () => {
       const target = await logins.preview(name);
       const { registeredName, registeredPort } = place;
-      const { account } = credential.status();
+      const { account, generation, state } = credential.status();
       const view: StartView = {
         version,
         credential: name,
+        // Many OAuth 2.0 servers name no account, and what is dead may be stored without being shown.
+        asksToReplace: account !== undefined || generation > 0 || state === 'dead',
         account,
         authorizeHost: target.host,
         redirectUri,

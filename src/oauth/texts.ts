@@ -77,6 +77,7 @@ export const texts = {
     go: (where: string) => `Continue to ${where}`,
     time: 'You have 30 minutes to finish.',
     stored: 'Stored now',
+    unknownAccount: 'an account that is not known',
     replace: 'Replace the account',
     replaceHint: 'Without this, only a login of the account that is stored now is accepted.',
     portTitle: 'This browser would come back to another port',

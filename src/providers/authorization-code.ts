@@ -136,6 +136,9 @@ const exchangeCodes: Partial<Record<ErrorCode, ErrorCode>> = {
   token_endpoint_limited: 'exchange_busy',
   token_endpoint_malformed: 'exchange_malformed',
   access_token_malformed: 'exchange_malformed',
+  // Their own advice helps here as well.
+  egress_unreachable: 'egress_unreachable',
+  egress_refused: 'egress_refused',
 };
 
 const exchangeReasons: Partial<Record<ErrorCode, string>> = {

@@ -7,7 +7,8 @@ import { cleanProviderCode } from './rejection.ts';
 export function authorizeError(parameters: URLSearchParams): SidebearerError | undefined {
   const error = parameters.get('error');
   if (error === null) return undefined;
-  const providerCode = cleanProviderCode(error, []);
+  const secrets = [...parameters.getAll('state'), ...parameters.getAll('code')];
+  const providerCode = cleanProviderCode(error, secrets);
   const details = providerCode === undefined ? {} : { providerCode };
   if (error !== 'access_denied') return new SidebearerError('authorize_failed', details);
   const isUnentitled = parameters.get('error_description')?.includes('missing_codex_entitlement') === true;

@@ -71,6 +71,8 @@ export function documentFetch(
   return async (url, { headers }) => {
     const answer = await call(url, { method: 'GET', headers }, guard).catch((thrown: unknown) => {
       if (!(thrown instanceof SidebearerError)) throw thrown;
+      // Not the provider, but the way to it.
+      if (thrown.code === 'egress_unreachable' || thrown.code === 'egress_refused') throw thrown;
       throw new SidebearerError('provider_unreachable', thrown.details, thrown.cause);
     });
     const { status } = answer;

@@ -2,7 +2,7 @@
 // One call is one attempt: repeating is the credential's business, which knows the store and the lease.
 import * as oauth from 'oauth4webapi';
 import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
-import { ask, libraryClient, type OAuthClient, type RequestOptions } from './oauth-client.ts';
+import { ask, libraryClient, type OAuthClient, proofsOf, type RequestOptions } from './oauth-client.ts';
 import type { TokenAnswer, TokenCall } from './provider.ts';
 import { permanentRejectionOf, type RejectionRules, rejectionOf } from './rejection.ts';
 import { readTokenAnswer } from './token-answer.ts';
@@ -98,12 +98,13 @@ async function request(
 /** To a refresh, a discovery that fails is an endpoint that was not reached: nothing was sent, it may pass. */
 function asUnreachable(thrown: unknown): never {
   const { code, details } = toSidebearerError(thrown);
-  if (code === 'internal_error') throw thrown;
+  // An egress proxy that is in the way has its own advice.
+  if (code === 'internal_error' || code === 'egress_unreachable' || code === 'egress_refused') throw thrown;
   throw new SidebearerError('token_endpoint_unreachable', { reason: 'the discovery failed', ...details });
 }
 
 function secretsOf(client: OAuthClient, sent: readonly string[]): readonly string[] {
-  return client.clientSecret === undefined ? sent : [...sent, client.clientSecret];
+  return [...sent, ...proofsOf(client)];
 }
 
 function isSuccess({ status }: EndpointAnswer): boolean {

@@ -49,6 +49,15 @@ export function clientAuthOf({ clientId, clientSecret, clientAuth }: ClientOptio
   return method === 'post' ? oauth.ClientSecretPost(clientSecret) : oauth.ClientSecretBasic(clientSecret);
 }
 
+/** What proves who the client is, in each form that is sent: no error may repeat it. */
+export function proofsOf(client: Pick<OAuthClient, 'clientId' | 'clientAuth' | 'clientSecret'>): readonly string[] {
+  if (client.clientSecret === undefined) return [];
+  const headers = new Headers();
+  void client.clientAuth({ issuer: '' }, { client_id: client.clientId }, new URLSearchParams(), headers);
+  const basic = headers.get('authorization')?.replace(/^Basic /, '');
+  return basic === undefined ? [client.clientSecret] : [client.clientSecret, basic];
+}
+
 /** The library's view of the client. Its clock is the machine's; ours is passed in, so the difference is told. */
 export function libraryClient({ clientId, clock }: Pick<OAuthClient, 'clientId' | 'clock'>): oauth.Client {
   return { client_id: clientId, [oauth.clockSkew]: Math.round((clock.wallMs() - Date.now()) / 1_000) };

@@ -68,12 +68,30 @@ export function permanentRejectionOf(
   return undefined;
 }
 
-/** A foreign code as it may be shown: one word of visible ASCII, at most 100 characters, without any secret. */
+/**
+ * A foreign code as it may be shown: one word of visible ASCII, at most 100 characters, without any secret.
+ * @param secrets what was sent; a code that repeats as much as a piece of one is not shown
+ */
 export function cleanProviderCode(given: string | null | undefined, secrets: readonly string[]): string | undefined {
   const code = given?.trim() ?? '';
-  if (!/^[\x21-\x7e]+$/.test(code)) return undefined;
-  if (secrets.some((secret) => secret !== '' && (code.includes(secret) || secret.includes(code)))) return undefined;
+  if (!/^[\x21-\x7e]+$/.test(code) || secrets.some((secret) => repeats(code, secret))) return undefined;
   return code.slice(0, 100);
+}
+
+/** So long a piece of a secret stands in a code by no chance. */
+const TELLING_LENGTH = 8;
+
+/** Whole or in part, as it was sent or URL-encoded. */
+function repeats(code: string, secret: string): boolean {
+  if (secret === '') return false;
+  if (secret.includes(code)) return true;
+  const text = code.toLowerCase();
+  return [secret, encodeURIComponent(secret.toWellFormed())].some((form) => {
+    const piece = form.toLowerCase();
+    const last = Math.max(piece.length - TELLING_LENGTH, 0);
+    for (let at = 0; at <= last; at += 1) if (text.includes(piece.slice(at, at + TELLING_LENGTH))) return true;
+    return false;
+  });
 }
 
 function codeOf(status: number, given: readonly string[], rules: RejectionRules): ErrorCode {

@@ -2,6 +2,7 @@
 // It never follows a redirect, never sends twice, and never puts what was sent or answered into an error.
 import type { Dispatcher } from 'undici';
 import type { Clock } from '../clock.ts';
+import { isCertificateAlert, isCertificateFailure } from '../egress/tls-failure.ts';
 import { type ErrorDetails, SidebearerError, systemCode } from '../errors/sidebearer-error.ts';
 import type { TokenCall } from './provider.ts';
 import { retryAfterMs } from './retry-after.ts';
@@ -28,6 +29,7 @@ export interface EndpointAnswer {
 /**
  * Sends one request and reads its answer whole.
  * @throws token_endpoint_unreachable nothing was sent (DNS, dial, TLS, or no connection within `timeoutMs`)
+ * @throws egress_unreachable, egress_refused nothing was sent: there was no tunnel
  * @throws token_endpoint_no_answer it was sent, or may have been
  * @throws lease_lost `mayBegin` said no; nothing was sent
  */
@@ -122,7 +124,12 @@ export function createEndpointCaller({ clock, dispatcher }: EndpointParts): Call
           succeed(new TextDecoder().decode(Buffer.concat(chunks)));
         },
         onResponseError(_controller, error) {
+          if (error instanceof SidebearerError) return fail(error);
           const code = systemCode(error) ?? systemCode(error.cause);
+          const tlsReason = code === undefined ? undefined : tlsReasonOf(code);
+          if (code !== undefined && tlsReason !== undefined) {
+            return failUnanswered({ systemCode: code, reason: tlsReason }, error);
+          }
           // Of undici's own errors one has no code: that of its parser.
           failUnanswered(code === undefined ? { reason: 'the answer is not HTTP' } : { systemCode: code }, error);
         },
@@ -145,4 +152,9 @@ export function createEndpointCaller({ clock, dispatcher }: EndpointParts): Call
       through.dispatch(options, handler);
     });
   };
+}
+
+function tlsReasonOf(code: string): string | undefined {
+  if (isCertificateFailure(code)) return 'its TLS certificate is not accepted';
+  return isCertificateAlert(code) ? 'it does not accept our TLS certificate, or misses one' : undefined;
 }

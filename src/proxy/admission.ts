@@ -1,7 +1,9 @@
 // What every request must pass before anything is sent for it, upgrades included: a method and framing that we carry,
 // a Host that may call, a route. It refuses with an error of the catalogue and has no effect of its own.
 import type { Bearer } from '../credentials/bearer.ts';
+import type { Way } from '../egress/way.ts';
 import { SidebearerError } from '../errors/sidebearer-error.ts';
+import { type ClientToken, createClientCheck } from './client-token.ts';
 import { createInjectedNames, type RequestFacts, readRequestFacts } from './headers.ts';
 import type { RequestHead, Upstream } from './message.ts';
 import { createRouter } from './router.ts';
@@ -23,7 +25,9 @@ export interface RouteOptions {
   readonly timeouts: { readonly connectMs: number; readonly headersMs: number; readonly idleMs: number };
   /** The largest request body that a 401 may replay; 0: none. */
   readonly replayMaxBodyBytes: number;
-  readonly http2: 'auto' | 'never';
+  readonly http2: 'auto' | 'never' | 'prior-knowledge';
+  /** Egress and TLS to the upstream, upgrades included; absent: straight out, trusting what Node trusts. */
+  readonly way?: Way | undefined;
 }
 
 /** A route at work. */
@@ -49,6 +53,8 @@ export interface AdmissionOptions {
   readonly routes: readonly RouteOptions[];
   /** Names that may stand in `Host`; empty: any. */
   readonly hosts: readonly string[];
+  /** What every client must show; absent: nothing. */
+  readonly clients?: ClientToken | undefined;
   readonly headerCount: number;
 }
 
@@ -57,12 +63,14 @@ export type Admit = (head: RequestHead) => Admitted;
 
 /** @param upstreamFor the carrier's way to a route's upstream */
 export function createAdmission(options: AdmissionOptions, upstreamFor: (route: RouteOptions) => Upstream): Admit {
-  const router = createRouter(options.routes.map((route) => compile(route, upstreamFor(route))));
+  const router = createRouter(options.routes.map((route) => compile(route, upstreamFor(route), options.clients)));
+  const assertClient = options.clients === undefined ? undefined : createClientCheck(options.clients);
   const hosts = new Set(options.hosts.map((host) => hostOf(host) ?? host.toLowerCase()));
   return (head) => {
     if (head.method === 'CONNECT' || head.method === 'TRACE') throw new SidebearerError('request_method_refused');
     if (head.rawHeaders.length > options.headerCount * 2) throw new SidebearerError('request_headers_too_large');
     const facts = readRequestFacts(head);
+    assertClient?.(head.rawHeaders);
     const named = facts.host === undefined ? undefined : hostOf(facts.host);
     if (facts.host !== undefined && named === undefined) {
       throw new SidebearerError('request_malformed', { reason: 'the Host' });
@@ -82,7 +90,10 @@ export function createAdmission(options: AdmissionOptions, upstreamFor: (route: 
   };
 }
 
-function compile(options: RouteOptions, upstream: Upstream): Route {
+function compile(options: RouteOptions, upstream: Upstream, clients: ClientToken | undefined): Route {
+  // What a client shows to us is none of the upstream's: its name is taken out as one of ours is.
+  const injected =
+    clients === undefined ? options.bearer.injectedNames : [...options.bearer.injectedNames, clients.header];
   return {
     options,
     host: options.host,
@@ -90,7 +101,7 @@ function compile(options: RouteOptions, upstream: Upstream): Route {
     stripPath: options.stripPath,
     basePath: options.upstream.pathname,
     bearer: options.bearer,
-    injected: createInjectedNames(options.bearer.injectedNames),
+    injected: createInjectedNames(injected),
     upstream,
   };
 }

@@ -5,7 +5,7 @@ import type { Authorization } from '../credentials/bearer.ts';
 import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
 import type { Admit, Admitted, Route } from './admission.ts';
 import { BodyFlow } from './body-flow.ts';
-import { clientHeaders, clientTrailers, upstreamHeaders } from './headers.ts';
+import { clientHeaders, clientTrailers, isFramedClearly, upstreamHeaders } from './headers.ts';
 import type { AnswerListener, Attempt, AttemptStage, ClientListener, ClientMessage } from './message.ts';
 import type { ProxyObserver, ReplayOutcome } from './observer.ts';
 import { type Problem, renderProblem } from './problem.ts';
@@ -164,7 +164,14 @@ class Exchange implements ClientListener, AnswerListener {
     this.#sent = authorization;
     this.#attemptEnded = false;
     this.#attempt = route.upstream.createAttempt(
-      { method: this.#client.method, path, rawHeaders, hasBody: facts.hasBody },
+      {
+        method: this.#client.method,
+        path,
+        rawHeaders,
+        hasBody: facts.hasBody,
+        acceptsTrailers: facts.acceptsTrailers,
+        needsNewConnection: this.#hasRetried,
+      },
       this,
     );
     this.#body?.begin(this.#attempt);
@@ -207,6 +214,11 @@ class Exchange implements ClientListener, AnswerListener {
   answered(attempt: Attempt, status: number, reason: string, rawHeaders: readonly string[]): void {
     if (this.#isDone || attempt !== this.#attempt) return;
     this.#ttfbMs = this.#room.options.clock.monotonicMs() - this.#sentMs;
+    if (!isFramedClearly(rawHeaders)) {
+      attempt.abort();
+      this.#refuse(new SidebearerError('upstream_malformed', { reason: 'its transfer coding' }));
+      return;
+    }
     if (this.#hasReplayed) this.#reportReplay(status !== 401);
     else if (status === 401 && this.#refused({ status, reason, rawHeaders })) return;
     this.#pass(status, reason, rawHeaders);
@@ -242,13 +254,7 @@ class Exchange implements ClientListener, AnswerListener {
     } else if (this.#status !== 0) {
       this.#client.abort();
       this.#finish(true, error);
-    } else if (
-      stage === 'sent' &&
-      error.code === 'upstream_closed' &&
-      this.#mayRetry() &&
-      this.#admitted !== undefined
-    ) {
-      // A pooled connection that the upstream was just closing: RFC 9110 §9.2.2 lets a proxy repeat this once.
+    } else if (this.#mayRetry(error, stage) && this.#admitted !== undefined) {
       this.#hasRetried = true;
       if (this.#sent !== undefined) this.#send(this.#admitted, this.#sent);
     } else {
@@ -256,8 +262,12 @@ class Exchange implements ClientListener, AnswerListener {
     }
   }
 
-  #mayRetry(): boolean {
-    return !this.#hasRetried && idempotent.has(this.#client.method) && this.#isRepeatable();
+  #mayRetry(error: SidebearerError, stage: AttemptStage): boolean {
+    if (this.#hasRetried || !this.#isRepeatable()) return false;
+    // Nothing was done with it, so that any method may be repeated.
+    if (stage === 'refused') return true;
+    // A pooled connection that the upstream was just closing: RFC 9110 §9.2.2 lets a proxy repeat this once.
+    return stage === 'sent' && error.code === 'upstream_closed' && idempotent.has(this.#client.method);
   }
 
   /** Everything of the body that was read from the client is still at hand. */

@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import type { ProxyServer } from 'http-proxy-3';
 import type { Clock, Timer } from '../clock.ts';
 import type { Authorization } from '../credentials/bearer.ts';
+import { createUpgradeAgent } from '../egress/upgrade-agent.ts';
 import { SidebearerError, systemCode, toSidebearerError } from '../errors/sidebearer-error.ts';
 import type { Admit, Admitted } from './admission.ts';
 import { Bridge } from './bridge.ts';
@@ -157,7 +158,7 @@ export class Handshake {
 
   #dispatch(proxy: ProxyServer, admitted: Admitted, authorization: Authorization): void {
     const { route, facts } = admitted;
-    const { upstream, timeouts } = route.options;
+    const { upstream, timeouts, way } = route.options;
     const bridge = new Bridge();
     this.#bridge = bridge;
     this.#stage = 'connecting';
@@ -185,6 +186,7 @@ export class Handshake {
         changeOrigin: false,
         secure: true,
         connectTimeout: timeouts.connectMs,
+        ...(way !== undefined && { agent: createUpgradeAgent(upstream, { way, timeoutMs: timeouts.connectMs }) }),
       },
       (thrown: Error) => this.#failed(bridge, thrown),
     );
@@ -199,6 +201,8 @@ export class Handshake {
     // The library takes the query apart and puts it together again; the path is sent as it came.
     proxyRequest.path = admitted.path;
     proxyRequest.on('socket', (socket) => {
+      // An agent with a way of its own hands over what is connected already.
+      if (!socket.connecting && admitted.route.options.way !== undefined) this.#stage = 'sent';
       const { protocol } = admitted.route.options.upstream;
       socket.once(protocol === 'https:' ? 'secureConnect' : 'connect', () => {
         this.#stage = 'sent';

@@ -9,6 +9,8 @@ export interface RequestFacts {
   /** The one `Host`, as it came. */
   readonly host: string | undefined;
   readonly hasBody: boolean;
+  /** `TE` has `trailers`. */
+  readonly acceptsTrailers: boolean;
   /** The value of `Expect`, trimmed and lower-cased; not on HTTP/1.0, where it has no meaning. */
   readonly expect: string | undefined;
   /** Lower-cased. */
@@ -52,11 +54,15 @@ export function readRequestFacts(head: RequestHead): RequestFacts {
   let connection: string | undefined;
   let expect: string | undefined;
   let secFetchSite: string | undefined;
+  let acceptsTrailers = false;
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i] ?? '';
     const value = raw[i + 1] ?? '';
     // The length is told without looking at the characters: it spares most headers the lower-casing.
     switch (name.length) {
+      case 2:
+        if (name.toLowerCase() === 'te') acceptsTrailers ||= /(?:^|,)[ \t]*trailers[ \t]*(?:,|$)/i.test(value);
+        break;
       case 4:
         if (name.toLowerCase() === 'host') {
           if (host !== undefined) throw malformed('more than one Host');
@@ -98,6 +104,7 @@ export function readRequestFacts(head: RequestHead): RequestFacts {
   return {
     host,
     hasBody: transferEncoding !== undefined || (contentLength !== undefined && !/^0+$/.test(contentLength)),
+    acceptsTrailers,
     expect: expect === undefined || head.isHttp10 ? undefined : expect.trim().toLowerCase(),
     secFetchSite: secFetchSite?.trim().toLowerCase(),
     nominated: connection === undefined ? none : nominations(connection),
@@ -131,6 +138,17 @@ export function upstreamHeaders(
   }
   for (const part of authorization) headers.push(part);
   return headers;
+}
+
+/** Whether an answer has no transfer coding besides the one `chunked`, which the carrier has taken off. */
+export function isFramedClearly(raw: readonly string[]): boolean {
+  let isChunked = false;
+  for (let i = 0; i < raw.length; i += 2) {
+    if (raw[i]?.length !== 17 || raw[i]?.toLowerCase() !== 'transfer-encoding') continue;
+    if (isChunked || raw[i + 1]?.trim().toLowerCase() !== 'chunked') return false;
+    isChunked = true;
+  }
+  return true;
 }
 
 /**

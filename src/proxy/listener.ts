@@ -1,8 +1,10 @@
 // The proxy's listener: puts router, exchanges, the standard carrier and upgrades together, binds, and drains. It adds
 // no meaning of its own and reserves no path.
 import type { Clock } from '../clock.ts';
+import type { Way } from '../egress/way.ts';
 import { type BoundAddress, bind, type ListenAddress } from '../listen.ts';
 import { createAdmission, type RouteOptions } from './admission.ts';
+import type { ClientToken } from './client-token.ts';
 import { createExchanges } from './exchange.ts';
 import type { Upstream } from './message.ts';
 import type { ProxyObserver } from './observer.ts';
@@ -11,14 +13,14 @@ import { createStandardServer } from './standard/server.ts';
 import { createStandardUpstream } from './standard/upstream.ts';
 import { createUpgrades } from './upgrade.ts';
 
-export type { RouteOptions } from './admission.ts';
-
 export interface ProxyLimits {
   /** Requests at work and waiting. */
   readonly inFlight: number;
   readonly headerBytes: number;
   readonly headerCount: number;
   readonly headerTimeoutMs: number;
+  /** How long an idle connection is kept: longer than clients keep theirs, so that it is they who close it. */
+  readonly keepAliveMs: number;
   /** What all copies of request bodies together may hold. */
   readonly replayMemoryBytes: number;
 }
@@ -28,6 +30,8 @@ export interface ProxyListenerOptions {
   readonly routes: readonly RouteOptions[];
   /** Names that may stand in `Host`, and then no cross-site page may call; empty: any. */
   readonly hosts: readonly string[];
+  /** What every client must show; absent: nothing. */
+  readonly clients?: ClientToken | undefined;
   readonly limits: ProxyLimits;
   readonly observer: ProxyObserver;
   readonly clock: Clock;
@@ -49,13 +53,16 @@ const UPGRADE_GRACE_MS = 500;
 
 export function createProxyListener(options: ProxyListenerOptions): ProxyListener {
   const { clock, limits, observer } = options;
-  const upstreams = new Map<string, Upstream>();
+  // Connections are shared by what goes the same way alone: a client certificate or a tunnel is a route's own.
+  const upstreams: { readonly way: Way | undefined; readonly key: string; readonly upstream: Upstream }[] = [];
   const upstreamFor = (route: RouteOptions): Upstream => {
-    const { timeouts, http2 } = route;
+    const { timeouts, http2, way } = route;
     const origin = route.upstream.origin;
     const key = JSON.stringify([origin, timeouts, http2]);
-    const upstream = upstreams.get(key) ?? createStandardUpstream({ origin, timeouts, http2 });
-    upstreams.set(key, upstream);
+    const known = upstreams.find((each) => each.way === way && each.key === key);
+    if (known !== undefined) return known.upstream;
+    const upstream = createStandardUpstream({ origin, timeouts, http2, way });
+    upstreams.push({ way, key, upstream });
     return upstream;
   };
   const admit = createAdmission({ ...options, headerCount: limits.headerCount }, upstreamFor);
@@ -71,6 +78,7 @@ export function createProxyListener(options: ProxyListenerOptions): ProxyListene
     clock,
     headerBytes: limits.headerBytes,
     headerTimeoutMs: limits.headerTimeoutMs,
+    keepAliveMs: limits.keepAliveMs,
     begin: exchanges.begin,
     upgrade: upgrades.begin,
     failed: observer.failed.bind(observer),
@@ -89,7 +97,7 @@ export function createProxyListener(options: ProxyListenerOptions): ProxyListene
     }
     carrier.destroy();
     await closed;
-    await Promise.all([...upstreams.values()].map((upstream) => upstream.destroy()));
+    await Promise.all(upstreams.map(({ upstream }) => upstream.destroy()));
   };
 
   return {

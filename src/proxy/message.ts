@@ -57,12 +57,18 @@ export interface UpstreamRequest {
   /** End-to-end headers, with `Content-Length` where the client gave one; no `Host`, no framing. */
   readonly rawHeaders: readonly string[];
   readonly hasBody: boolean;
+  /** It is repeated: connections that stood before may be as dead as the one it failed on. */
+  readonly needsNewConnection?: boolean;
+  /** The client said `TE: trailers`, for protocols that need to hear it. */
+  readonly acceptsTrailers?: boolean;
 }
 
 /** How far an attempt had come when it failed. */
 export type AttemptStage =
   /** No byte of the request was sent. */
   | 'connecting'
+  /** The upstream says, or the protocol proves, that it did nothing with the request (RFC 9113 §8.7). */
+  | 'refused'
   /** Some or all of the request was sent, no byte of an answer came. */
   | 'sent'
   /** The answer had begun. */

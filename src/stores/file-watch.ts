@@ -1,7 +1,9 @@
 // Tells of new versions in a record's folder by fs.watch, one watcher a folder however many listen.
-// It never throws and never keeps the process alive; where there is nothing to watch it warns, and reading goes on.
+// It never throws and never keeps the process alive; where there is nothing to watch it warns, tries again now and
+// then, and lets the listeners read each time.
 import { type FSWatcher, lstatSync, mkdirSync, watch } from 'node:fs';
 import { basename } from 'node:path';
+import type { Clock, Timer } from '../clock.ts';
 import { SidebearerError, systemCode } from '../errors/sidebearer-error.ts';
 import { versionNumbers } from './file-folder.ts';
 
@@ -11,15 +13,19 @@ export interface FolderWatches {
   close(): void;
 }
 
+/** How often a folder that cannot be watched is read, and its watch tried again, ms. */
+const RETRY_MS = 30_000;
+
 interface Watched {
   watcher: FSWatcher | undefined;
+  retry: Timer | undefined;
   /** The highest version that was told: a deletion is an event, too, and tells nothing. */
   highest: number;
   isDue: boolean;
   readonly listeners: Set<() => void>;
 }
 
-export function createFolderWatches(onWarning: (warning: SidebearerError) => void): FolderWatches {
+export function createFolderWatches(clock: Clock, onWarning: (warning: SidebearerError) => void): FolderWatches {
   const folders = new Map<string, Watched>();
 
   const tell = (watched: Watched): void => {
@@ -32,6 +38,7 @@ export function createFolderWatches(onWarning: (warning: SidebearerError) => voi
   };
 
   const begin = (folder: string, watched: Watched): void => {
+    watched.retry?.cancel();
     try {
       makeFolder(folder);
       watched.watcher = watch(folder, { persistent: false }, (_event, name) => {
@@ -61,10 +68,12 @@ export function createFolderWatches(onWarning: (warning: SidebearerError) => voi
     const system = systemCode(thrown);
     const details = { path: folder, ...(system === undefined ? {} : { systemCode: system }) };
     onWarning(new SidebearerError('store_watch_failed', details, thrown));
+    watched.retry = clock.after(RETRY_MS, () => beginAgain(folder, watched), { background: true });
   };
 
   const end = (folder: string, watched: Watched): void => {
     watched.watcher?.close();
+    watched.retry?.cancel();
     watched.listeners.clear();
     folders.delete(folder);
   };
@@ -73,7 +82,7 @@ export function createFolderWatches(onWarning: (warning: SidebearerError) => voi
     add(folder, changed) {
       let watched = folders.get(folder);
       if (watched === undefined) {
-        watched = { watcher: undefined, highest: 0, isDue: false, listeners: new Set() };
+        watched = { watcher: undefined, retry: undefined, highest: 0, isDue: false, listeners: new Set() };
         folders.set(folder, watched);
       }
       // Also where an earlier watch had failed: the reason may have passed.

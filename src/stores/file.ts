@@ -35,7 +35,7 @@ export async function createFileStore({ path, clock, onWarning }: FileStoreOptio
   const disk = createDisk(onWarning);
   await openRoot(root, onWarning);
   const [records, leases, logins] = await makeFolders(root, disk);
-  const watches = createFolderWatches(onWarning);
+  const watches = createFolderWatches(clock, onWarning);
   const record = byCredential((credential) => createRecordFolder(join(records, credential), credential, disk, clock));
   const leaseOf = byCredential((credential) => createLeaseFolder(join(leases, credential), disk, clock));
   await disk.tidyTemporaries(root, (await disk.list(root).catch(() => undefined)) ?? [], clock.wallMs());

@@ -9,6 +9,9 @@ export type Version = string;
 /** The version of a record that was never written: it can be leased and committed against. */
 export const ABSENT: Version = '0';
 
+/** The format of records that this version writes: older ones are upgraded on write, newer ones refused. */
+export const RECORD_FORMAT = 1;
+
 /**
  * A record as it is stored: JSON, the tokens sealed, the rest readable. A store treats it as a whole and never
  * looks inside but for `writeId`.
@@ -30,6 +33,8 @@ export interface StoredRecord {
   readonly account?: Account;
   readonly intent?: Intent;
   readonly dead?: Death;
+  /** A refresh token that was sent without a clear end. Void where the fingerprint is not the stored one's. */
+  readonly unclear?: { readonly fingerprint: string };
   readonly seed?: { readonly fingerprint: string };
   readonly operator: { readonly disabled: boolean; readonly note: string };
 }

@@ -2,10 +2,7 @@
 // Pure; it never repairs, fills in or drops anything.
 import { errorCodes } from '../errors/catalogue.ts';
 import { SidebearerError } from '../errors/sidebearer-error.ts';
-import type { StoredRecord } from './store.ts';
-
-/** The format that this version writes, and the newest that it reads. */
-export const recordFormat = 1;
+import { RECORD_FORMAT, type StoredRecord } from './store.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 type Check = (value: unknown) => boolean;
@@ -54,6 +51,7 @@ const checks: Readonly<Record<keyof StoredRecord, Check>> = {
   ),
   intent: optional(shape({ fingerprint: isName, owner: isName, since: isTime, holdUntil: optional(isTime) })),
   dead: optional(shape({ fingerprint: isName, code: isCode, at: isTime })),
+  unclear: optional(shape({ fingerprint: isName })),
   seed: optional(shape({ fingerprint: isName })),
   operator: shape({ disabled: isFlag, note: isText }),
 };
@@ -72,7 +70,7 @@ export function assertStoredRecord(value: unknown, credential: string, path?: st
   const { format } = value;
   if (!Number.isSafeInteger(format) || Number(format) < 1) throw corrupt('its format is not a number from 1');
   // Before anything else is judged: what a newer version means by its fields is not ours to call corrupt.
-  if (Number(format) > recordFormat) throw new SidebearerError('record_format_newer', details);
+  if (Number(format) > RECORD_FORMAT) throw new SidebearerError('record_format_newer', details);
   for (const [key, check] of Object.entries(checks)) {
     if (!check(value[key])) throw corrupt(`its field ${key} is missing or not what it should be`);
   }

@@ -186,4 +186,6 @@ t.test('a failure is told with its details and next step, and an unknown one wit
   t.equal(exit, 1);
   t.match(text, /^sidebearer: internal_error: .*\n {2}TypeError\n +at /);
   t.notMatch(text, /s3cret/);
+  const deceitful = Object.assign(new Error('\n    at s3cret:1:1'), { code: 's3cret', name: 's3cret' });
+  t.notMatch(tellFailure(new SidebearerError('internal_error', {}, deceitful)).text, /s3cret/);
 });

@@ -46,8 +46,29 @@ t.test('status finds a unix socket by the configuration', async (t) => {
   t.match(await sidebearer(['status', '--config', '-'], { input }), { code: 0, out: /codex/ });
 });
 
-t.test('status with the OAuth listener off is oauth_listener_off, which names the setting', async (t) => {
-  const input = `${minimal}listen: { oauth: off }\n`;
+t.test('status with the OAuth listener off tells what /metrics tells, and names the setting for a login', async (t) => {
+  const expiry = Math.floor(Date.now() / 1_000) + 3_600;
+  const port = await serve(t, (request, response) => {
+    if (request.url !== '/metrics') return response.writeHead(404).end();
+    return response.end(
+      'sidebearer_credential_state{credential="api",state="fresh"} 1\n' +
+        'sidebearer_credential_state{credential="api",state="dead"} 0\n' +
+        `sidebearer_token_expiry_timestamp_seconds{credential="api"} ${expiry}\n` +
+        'sidebearer_credential_state{credential="codex",state="dead"} 1\nother{credential="codex"} 1\n',
+    );
+  });
+  const input = `${minimal}listen: { oauth: off, telemetry: "127.0.0.1:${port}" }\n`;
+  const table = await sidebearer(['status', '--config', '-'], { input });
+  t.match(table, { code: 0, err: /codex.*listen\.oauth/ });
+  t.match(table.out, /^api +- +fresh +yes +in (?:59|60)m/m);
+  t.match(table.out, /^codex +- +dead +no +-/m);
+  const json = await sidebearer(['status', '--config', '-', '--json'], { input });
+  t.match(JSON.parse(json.out), { credentials: [{ name: 'api', state: 'fresh', expiresAtMs: expiry * 1_000 }, {}] });
+});
+
+t.test('status with the OAuth listener off and no metrics of single credentials is oauth_listener_off', async (t) => {
+  const port = await serve(t, (_, response) => response.end('process_cpu_seconds_total 1\n'));
+  const input = `${minimal}listen: { oauth: off, telemetry: "127.0.0.1:${port}" }\n`;
   const outcome = await sidebearer(['status', '--config', '-'], { input });
   t.match(outcome, { code: 1, out: '', err: /^sidebearer: oauth_listener_off: .*listen\.oauth/ });
 });

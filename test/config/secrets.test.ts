@@ -10,7 +10,8 @@ const secret = 'h0rse-battery:staple';
 /** A configuration with `value` in every place that takes one. */
 function everywhere(value: string): string {
   return `
-listen: { proxy: ${value}, oauth: ${value}, telemetry: ${value}, hosts: [${value}] }
+listen: { proxy: ${value}, oauth: ${value}, telemetry: ${value}, hosts: [${value}], clients: { header: ${value}, token: [${value}] } }
+egress: { proxy: ${value}, noProxy: [${value}] }
 routes:
   - { name: ${value}, path: ${value}, host: ${value}, upstream: ${value}, stripPath: ${value}, credential: ${value}, timeouts: ${value} }
   - { upstream: ${value}, credential: ${value}, timeouts: { connect: ${value} }, replay: { maxBody: ${value} } }
@@ -54,6 +55,7 @@ t.test('no secret stands in a mistake of the syntax', async (t) => {
     `clientSecret: !${secret} x`,
     `clientSecret: "\\q${secret}"`,
     `clientSecret: {${secret}`,
+    `credentials: { a: { provider: file, clientSecret:${secret} } }`,
     `clientSecret: a\n ${secret}: b\n  - ${secret}`,
     `${secret}\n---\n${secret}`,
     `%${secret} 1\n---\na`,
@@ -71,5 +73,11 @@ t.test('the settings that hold secrets are marked', async (t) => {
       .filter((setting) => setting.isSecret)
       .map((setting) => setting.path.replace('credentials.NAME.', '')),
   );
-  t.strictSame([...marked].sort(), ['clientSecret', 'refreshToken', 'store.keys']);
+  t.strictSame([...marked].sort(), [
+    'clientSecret',
+    'egress.proxy',
+    'listen.clients.token',
+    'refreshToken',
+    'store.keys',
+  ]);
 });

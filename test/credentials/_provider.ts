@@ -20,6 +20,16 @@ export interface Step {
   readonly answerMs?: number;
 }
 
+export type ProviderEvent =
+  | {
+      readonly kind: 'rotated';
+      readonly from: string;
+      readonly to: string;
+      readonly by: Clock;
+      readonly isLost: boolean;
+    }
+  | { readonly kind: 'reused'; readonly token: string };
+
 interface Family {
   current: string;
   isAlive: boolean;
@@ -44,6 +54,8 @@ export interface TestProvider {
   readonly mostInFlight: number;
   readonly reuses: number;
   readonly revoked: string[];
+  /** Told of each rotation and each reuse as it happens; `by` is the clock of the process that sent it. */
+  watcher: ((event: ProviderEvent) => void) | undefined;
   /** A login at the provider: a family of its own. */
   login(account?: Account): TokenAnswer;
   /** A family that begins with this refresh token. */
@@ -88,7 +100,7 @@ export function createTestProvider(serverClock: Clock): TestProvider {
     clock: Clock,
     resumed: () => Promise<void>,
     { mayBegin, timeoutMs }: TokenCall,
-    judge: () => TokenAnswer,
+    judge: (isLost: boolean) => TokenAnswer,
     sent: () => void,
   ): Promise<TokenAnswer> {
     calls += 1;
@@ -107,7 +119,7 @@ export function createTestProvider(serverClock: Clock): TestProvider {
         await resumed();
         throw new SidebearerError(step.fails, step.details);
       }
-      const judged = { ...judge(), obtainedAtMs: sentAtMs };
+      const judged = { ...judge(step.losesAnswer === true), obtainedAtMs: sentAtMs };
       if (step.losesAnswer === true) {
         await sleep(clock, timeoutMs);
         await resumed();
@@ -144,6 +156,7 @@ export function createTestProvider(serverClock: Clock): TestProvider {
       return reuses;
     },
     revoked,
+    watcher: undefined,
     login(account = alice) {
       logins += 1;
       const family: Family = { current: '', isAlive: true, issued: 0 };
@@ -159,16 +172,20 @@ export function createTestProvider(serverClock: Clock): TestProvider {
       bound,
       endpoint: 'https://idp.example/token',
       refresh(refreshToken, guard) {
-        const judge = (): TokenAnswer => {
+        const judge = (isLost: boolean): TokenAnswer => {
           const family = families.get(refreshToken);
           if (family === undefined) throw new SidebearerError('grant_rejected');
           if (!family.isAlive) throw new SidebearerError('grant_revoked');
           if (family.current !== refreshToken) {
             reuses += 1;
+            provider.watcher?.({ kind: 'reused', token: refreshToken });
             family.isAlive = false;
             throw new SidebearerError('grant_reused');
           }
-          return answer(provider.rotates ? issue(family, refreshToken.split('/')[0] ?? '') : undefined, clock.wallMs());
+          if (!provider.rotates) return answer(undefined, clock.wallMs());
+          const to = issue(family, refreshToken.split('/')[0] ?? '');
+          provider.watcher?.({ kind: 'rotated', from: refreshToken, to, by: clock, isLost });
+          return answer(to, clock.wallMs());
         };
         return call(clock, resumed, guard, judge, () => redeems.push(refreshToken));
       },

@@ -46,6 +46,7 @@ export interface ProcessOptions {
   readonly canWatch?: boolean;
   readonly revokeSuperseded?: boolean;
   readonly name?: string;
+  readonly insteadOfLogin?: string;
   /** Another way to come by a token than the rotating grant. */
   readonly source?: (parts: SourceParts) => TokenSource;
 }
@@ -62,9 +63,11 @@ export type Observed =
   | { readonly type: 'failed'; readonly error: SidebearerError }
   | { readonly type: 'written'; readonly outcome: string }
   | { readonly type: 'dirty'; readonly isDirty: boolean }
-  | { readonly type: 'refused' };
+  | { readonly type: 'refused' }
+  | { readonly type: 'requested'; readonly grant: string; readonly result: string };
 
 export interface Process {
+  readonly clock: Clock;
   readonly refresher: Refresher;
   readonly source: TokenSource;
   readonly store: FaultyStore;
@@ -75,6 +78,8 @@ export interface Process {
   /** Codes of refreshes that ended, or their outcome where they ended well. */
   readonly ends: string[];
   readonly failures: string[];
+  /** Calls to the token endpoint, as they are counted. */
+  readonly requests: string[];
   readonly dirty: boolean[];
   freeze(): void;
   thaw(): void;
@@ -206,6 +211,25 @@ export async function refuse(world: World, p: Process): Promise<Watched<Authoriz
   return answer;
 }
 
+/** Holds the next reading back, with what it read, until it is released. */
+export function holdReading(p: Process): () => void {
+  const { store } = p;
+  const read = store.read.bind(store);
+  let release: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  let isFirst = true;
+  store.read = async (name) => {
+    const isHeld = isFirst;
+    isFirst = false;
+    const result = await read(name);
+    if (isHeld) await held;
+    return result;
+  };
+  return () => release();
+}
+
 interface Shared {
   readonly clock: FakeClock;
   readonly provider: TestProvider;
@@ -227,12 +251,12 @@ function createProcess(
   const clock: Clock = {
     wallMs: () => worldClock.wallMs(),
     monotonicMs: () => worldClock.monotonicMs(),
-    after(delayMs, fire): Timer {
+    after(delayMs, fire, options): Timer {
       let isCancelled = false;
       const guarded = (): void => {
         if (!isCancelled) fire();
       };
-      const timer = worldClock.after(delayMs, () => (isRunning ? guarded() : pending.push(guarded)));
+      const timer = worldClock.after(delayMs, () => (isRunning ? guarded() : pending.push(guarded)), options);
       return {
         cancel() {
           isCancelled = true;
@@ -245,7 +269,7 @@ function createProcess(
   const observed: Observed[] = [];
   const observer: CredentialObserver = {
     refreshEnded: (_, end) => void observed.push({ type: 'ended', end }),
-    tokenRequested: () => undefined,
+    tokenRequested: (_, grant, result) => void observed.push({ type: 'requested', grant, result }),
     failed: (error) => void observed.push({ type: 'failed', error }),
     storeWritten: (_, outcome) => void observed.push({ type: 'written', outcome }),
     dirtyChanged: (_, isDirty) => void observed.push({ type: 'dirty', isDirty }),
@@ -293,9 +317,11 @@ function createProcess(
     pauses: { cooldownMs: 300_000, resetAfterMs: 30_000, maxRetryAfterMs: 3_600_000, ...options.pauses },
     lead: options.lead ?? { leadMs: undefined, jitter: 0.1 },
     wait: options.wait ?? { timeoutMs: 10_000, places: 1_000 },
+    insteadOfLogin: options.insteadOfLogin,
   });
 
   return {
+    clock,
     refresher,
     source,
     store,
@@ -310,6 +336,9 @@ function createProcess(
     },
     get failures() {
       return observed.flatMap((event) => (event.type === 'failed' ? [event.error.code] : []));
+    },
+    get requests() {
+      return observed.flatMap((event) => (event.type === 'requested' ? [`${event.grant} ${event.result}`] : []));
     },
     get dirty() {
       return observed.flatMap((event) => (event.type === 'dirty' ? [event.isDirty] : []));

@@ -225,8 +225,10 @@ t.test('who stops does not go on waiting at the gate', async (t) => {
   const waiting = watch(breaker.enter(() => true, stopping.signal));
   await new Promise<void>((resolve) => setImmediate(resolve));
   t.equal(waiting.code, 'pending');
+  const late = watch(breaker.enter(() => true, AbortSignal.abort()));
   stopping.abort();
   await new Promise<void>((resolve) => setImmediate(resolve));
   t.equal(waiting.code, 'resolved');
+  t.equal(late.code, 'resolved');
   breaker.stop();
 });

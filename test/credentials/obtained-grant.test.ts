@@ -45,6 +45,8 @@ t.test('a token is obtained at start and again before it expires; the store is n
   await world.clock.advance(due);
   t.equal(tokenOf(p.refresher.authorization()), 'access-2');
   t.strictSame(p.ends, ['refreshed', 'refreshed']);
+  await world.clock.advance(10 * hour);
+  t.ok(p.ends.length > 10 && p.ends.every((end) => end === 'refreshed'), 'and so on');
   t.strictSame(p.store.log, []);
   t.strictSame(await world.store.list(), []);
 });
@@ -81,6 +83,15 @@ for (const code of [
   });
 }
 
+t.test('it spends nothing: token_endpoint_no_answer and an answer without a token are tried again', async (t) => {
+  const { world, start } = createTested(t);
+  world.provider.steps.push({ fails: 'token_endpoint_no_answer' }, { fails: 'token_endpoint_malformed' });
+  const p = await start();
+  await world.clock.advance(3_000);
+  t.equal(tokenOf(p.refresher.authorization()), 'access-1');
+  t.strictSame(p.ends, ['refreshed']);
+});
+
 t.test('an answer without a token is not final: access_token_malformed, then again', async (t) => {
   const { world, start } = createTested(t);
   world.provider.steps.push({ withoutAccessToken: true });
@@ -109,4 +120,5 @@ t.test('stop: none begins any more', async (t) => {
   await world.clock.advance(hour);
   t.equal(stopped.code, 'resolved');
   t.strictSame(world.provider.redeems, []);
+  t.strictSame(p.ends, []);
 });

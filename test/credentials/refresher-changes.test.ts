@@ -1,6 +1,19 @@
 // What others change: rotations, logouts and edits in the store, logins here, and answers that come too late.
 import t from 'tap';
-import { createWorld, current, due, hour, loggedIn, patient, tokenOf, watch, withExpired } from './_rig.ts';
+import { SidebearerError } from '../../src/errors/sidebearer-error.ts';
+import {
+  createWorld,
+  current,
+  due,
+  holdReading,
+  hour,
+  loggedIn,
+  patient,
+  refuse,
+  tokenOf,
+  watch,
+  withExpired,
+} from './_rig.ts';
 
 const minute = 60_000;
 
@@ -25,20 +38,49 @@ t.test('a change between the first reading and the start is not missed', async (
   t.equal(tokenOf(p.refresher.authorization()), 'access-1');
 });
 
-t.test('a change during the first reading is not missed either', async (t) => {
+t.test('a change during a reading is read after it', async (t) => {
   const world = createWorld();
   t.teardown(() => world.end());
   const p = world.process();
-  let isFirst = true;
-  p.store.before = (operation) => {
-    if (operation === 'read' && isFirst) world.clock.after(10, () => void world.loginElsewhere());
-    p.store.delayMs = isFirst ? 100 : 0;
-    isFirst = false;
-  };
+  const release = holdReading(p);
   const started = watch(p.refresher.start());
-  await world.clock.advance(1_000);
+  await world.clock.advance(0);
+  await world.loginElsewhere();
+  await world.clock.advance(0);
+  t.equal(started.code, 'pending');
+  release();
+  await world.clock.advance(0);
   t.equal(started.code, 'resolved');
   t.equal(tokenOf(p.refresher.authorization()), 'access-1');
+});
+
+t.test('a reading that ends during a refresh is made good after it, though that refresh read nothing', async (t) => {
+  const { world, p } = await loggedIn(t);
+  await world.clock.advance(due - 1_000);
+  const release = holdReading(p);
+  await world.logoutElsewhere();
+  await world.clock.advance(0);
+  p.store.before = async (operation) => {
+    if (operation !== 'lease') return;
+    release();
+    for (let turn = 0; turn < 3; turn += 1) await new Promise<void>((resolve) => setImmediate(resolve));
+    throw new SidebearerError('store_unavailable');
+  };
+  await world.clock.advance(1_000);
+  t.strictSame(p.ends, ['store_unavailable']);
+  t.equal(p.refresher.status().state, 'absent');
+  t.equal(p.refresher.authorization(), undefined);
+});
+
+t.test('a pause that began because the store could not be reached ends when it can be read', async (t) => {
+  const { world, p } = await loggedIn(t);
+  p.store.isDown = true;
+  await world.clock.advance(due);
+  t.equal(p.refresher.status().state, 'cooling');
+  p.store.isDown = false;
+  await world.edit('anything');
+  await world.clock.advance(2_000);
+  t.strictSame(p.ends, ['store_unavailable', 'refreshed']);
 });
 
 t.test('a tombstone seen: the tokens are dropped, the cache emptied, no refresh comes', async (t) => {
@@ -191,31 +233,73 @@ t.test('a reading that began before a login and comes after it is not taken', as
   t.equal(tokenOf(p.refresher.authorization()), 'access-2');
 });
 
-t.test('a tombstone that a refresh read before a login does not drop the login’s token', async (t) => {
-  const { world, p } = await loggedIn(t, { canWatch: false });
-  await world.clock.advance(1_000);
-  await world.logoutElsewhere();
-  const { store } = p;
-  const inner = store.read.bind(store);
-  let release: () => void = () => undefined;
-  const held = new Promise<void>((resolve) => {
-    release = resolve;
+for (const what of ['a tombstone', 'a dead grant'] as const) {
+  t.test(`${what} that a refresh read before a login does not spoil the login`, async (t) => {
+    const { world, p } = await loggedIn(t, { canWatch: false });
+    await world.clock.advance(1_000);
+    if (what === 'a tombstone') await world.logoutElsewhere();
+    else {
+      const base = await world.record();
+      const fingerprint = world.records.fingerprintOf(base, 'login-1/1') ?? '';
+      await world.records.commit(world.records.prepare(base, { dead: { fingerprint, code: 'grant_reused', at: 0 } }));
+    }
+    const release = holdReading(p);
+    const answer = watch(p.refresher.renewed(current(p), patient));
+    await world.clock.advance(0);
+    await p.refresher.accept(world.provider.login(), { replaceAccount: false });
+    release();
+    await world.clock.advance(0);
+    t.equal(tokenOf(answer.value), 'access-2');
+    t.equal(tokenOf(p.refresher.authorization()), 'access-2');
+    t.equal(p.refresher.status().state, 'fresh');
   });
-  let isFirst = true;
-  const sent = current(p);
-  const answer = watch(p.refresher.renewed(sent, patient));
-  store.read = async (name) => {
-    const wasFirst = isFirst;
-    isFirst = false;
-    const result = await inner(name);
-    if (wasFirst) await held;
-    return result;
-  };
-  await world.clock.advance(0);
-  await p.refresher.accept(world.provider.login(), { replaceAccount: false });
+}
+
+t.test('a reading that began before a refresh and comes after it does not bring the older token back', async (t) => {
+  const { world, p } = await loggedIn(t);
+  await world.clock.advance(due - 1_000);
+  const release = holdReading(p);
+  await world.edit('the reading of this change is slow');
+  await world.clock.advance(1_000);
+  t.equal(tokenOf(p.refresher.authorization()), 'access-2');
   release();
   await world.clock.advance(0);
-  t.equal(tokenOf(answer.value), 'access-2');
   t.equal(tokenOf(p.refresher.authorization()), 'access-2');
-  t.equal(p.refresher.status().state, 'fresh');
+  t.strictSame(p.ends, ['refreshed']);
+});
+
+t.test('a change that comes while a refresh ends is read after it', async (t) => {
+  const { world, p } = await loggedIn(t);
+  let isFirst = true;
+  p.store.before = async (operation) => {
+    if (operation !== 'release' || !isFirst) return;
+    isFirst = false;
+    await world.loginElsewhere();
+    // The event of that change comes before the refresh is over.
+    for (let turn = 0; turn < 3; turn += 1) await new Promise<void>((resolve) => setImmediate(resolve));
+  };
+  await world.clock.advance(due);
+  t.strictSame(p.ends, ['refreshed']);
+  t.equal(tokenOf(p.refresher.authorization()), 'access-3');
+});
+
+t.test('a login during a refresh begins no second one beside it', async (t) => {
+  const { world, p } = await loggedIn(t);
+  world.provider.answerMs = 5_000;
+  await world.clock.advance(due + 1_000);
+  await p.refresher.accept(world.provider.login(), { replaceAccount: false });
+  await refuse(world, p);
+  await world.clock.advance(10_000);
+  t.equal(world.provider.mostInFlight, 1);
+});
+
+t.test('a login whose token falls due while the old refresh is still under way is refreshed after it', async (t) => {
+  const { world, p } = await loggedIn(t);
+  world.provider.steps.push({ answerMs: 60_000 });
+  await world.clock.advance(due + 1_000);
+  world.provider.lifeMs = 80_000;
+  await p.refresher.accept(world.provider.login(), { replaceAccount: false });
+  await world.clock.advance(62_000);
+  t.equal(world.provider.redeems.at(-1), 'login-2/1');
+  t.ok(p.refresher.status().usable);
 });

@@ -1,5 +1,6 @@
 // The upstream's 401s: one refresh for all, one replay, and no storm where a fresh token is refused, too.
 import t from 'tap';
+import { sleep } from '../../src/clock.ts';
 import { current, due, hour, loggedIn, patient, refuse, tokenOf, watch } from './_rig.ts';
 
 const minute = 60_000;
@@ -122,6 +123,21 @@ t.test(
   },
 );
 
+t.test(
+  'a 401 to the token that a refresh has just brought, in the last steps of that refresh, starts another',
+  async (t) => {
+    const { world, p } = await loggedIn(t);
+    p.store.before = (operation) => (operation === 'release' ? sleep(world.clock, 1_000) : undefined);
+    await world.clock.advance(due);
+    t.equal(p.refresher.status().state, 'refreshing');
+    const answer = await refuse(world, p);
+    t.equal(answer.code, 'pending');
+    await world.clock.advance(3_000);
+    t.equal(tokenOf(answer.value), 'access-3');
+    t.equal(world.provider.calls, 2);
+  },
+);
+
 t.test('a path that always answers 401 does so for a crowd with hardly more refreshes', async (t) => {
   const { world, p } = await loggedIn(t);
   for (let round = 0; round < 20; round += 1) {
@@ -131,6 +147,7 @@ t.test('a path that always answers 401 does so for a crowd with hardly more refr
     for (const { value } of answers) if (value !== undefined) p.refresher.replayed(value, false);
     await world.clock.advance(1_000);
   }
+  t.equal(p.failures.filter((code) => code === 'access_token_refused').length, 1, 'told once');
   t.equal(world.provider.calls, 1);
 });
 

@@ -151,6 +151,20 @@ t.test('of twenty credentials that are due at once four are redeemed at a time, 
   t.ok(crowd.every(({ ends }) => ends.join() === 'refreshed'));
 });
 
+t.test('a token that cannot be made durable holds its lease, not a place at the endpoint', async (t) => {
+  const world = createWorld();
+  t.teardown(() => world.end());
+  const crowd = await crowdOf(world, 5);
+  for (const p of crowd.slice(0, 4)) {
+    p.store.before = (operation, record) => {
+      if (operation === 'commit' && record?.intent === undefined) p.store.fail('commit', 'before');
+    };
+  }
+  await world.clock.advance(due + 10_000);
+  t.equal(crowd.filter(({ refresher }) => refresher.status().isDirty).length, 4);
+  t.strictSame(crowd[4]?.ends, ['refreshed']);
+});
+
 t.test('those with waiting requests go first', async (t) => {
   const world = createWorld();
   t.teardown(() => world.end());
@@ -176,15 +190,17 @@ t.test(
       () => undefined,
     );
     t.teardown(() => sharedBreaker.stop());
-    for (let each = 0; each < 4; each += 1) await store(world, `orphan${each}`, 'a process that is gone');
+    for (let each = 0; each < 8; each += 1) await store(world, `orphan${each}`, 'a process that is gone');
     await store(world, 'alive');
     world.clock.jumpWall(hour);
     const orphans: Process[] = [];
-    for (let each = 0; each < 4; each += 1) orphans.push(await world.started({ name: `orphan${each}`, sharedBreaker }));
+    for (let each = 0; each < 8; each += 1) orphans.push(await world.started({ name: `orphan${each}`, sharedBreaker }));
     const alive = await world.started({ name: 'alive', sharedBreaker });
     t.strictSame(alive.ends, ['refreshed']);
     t.equal(world.provider.redeems.length, 1);
-    await world.clock.advance(leaseMs + 100);
+    world.provider.answerMs = 100;
+    await world.clock.advance(leaseMs + 1_000);
+    t.equal(world.provider.mostInFlight, 4, 'and afterwards they take turns');
     t.ok(orphans.every(({ ends }) => ends.join() === 'refreshed'));
   },
 );

@@ -129,6 +129,47 @@ t.test('the same, where the provider is down when the next process comes: it is 
   t.strictSame(next.ends, ['token_endpoint_unreachable', 'refresh_outcome_unknown']);
 });
 
+t.test('a holder that was frozen with the same answer in hand gives the death no other name', async (t) => {
+  const { world, p } = await loggedIn(t);
+  world.provider.answerMs = 5_000;
+  await world.clock.advance(due + 1_000);
+  p.kill();
+  world.provider.always = { fails: 'token_endpoint_unreachable' };
+  const first = await world.started();
+  await world.clock.advance(120_000);
+  await first.stop();
+  world.provider.always = {};
+  const slow = world.process();
+  world.provider.watcher = (event) => {
+    if (event.kind === 'reused') slow.freeze();
+  };
+  await slow.refresher.start();
+  await world.clock.advance(1_000);
+  t.equal(world.provider.reuses, 1);
+  const other = await world.started();
+  await world.clock.advance(60_000);
+  t.strictSame(other.ends, ['refresh_outcome_unknown']);
+  slow.thaw();
+  await world.clock.advance(60_000);
+  t.strictSame(slow.ends, ['refresh_outcome_unknown']);
+  t.match((await world.record()).stored, { dead: { code: 'refresh_outcome_unknown' } });
+});
+
+t.test('and told so by a third process, where the second gave up meanwhile', async (t) => {
+  const { world, p } = await loggedIn(t);
+  world.provider.answerMs = 5_000;
+  await world.clock.advance(due + 1_000);
+  p.kill();
+  world.provider.always = { fails: 'token_endpoint_unreachable' };
+  const second = await world.started();
+  await world.clock.advance(120_000);
+  await second.stop();
+  world.provider.always = {};
+  const third = await world.started();
+  await world.clock.advance(60_000);
+  t.strictSame(third.ends, ['refresh_outcome_unknown']);
+});
+
 t.test('a holder that was frozen and comes back with its answer is heard before its intent is replaced', async (t) => {
   const { world, p } = await loggedIn(t);
   world.provider.answerMs = 1_000;

@@ -40,6 +40,17 @@ t.test('it serves from memory, is retried at least each second, then durable; th
   t.strictSame(world.provider.redeems, ['login-1/1']);
 });
 
+t.test('a process that has waited long enough for it can end: neither the retry nor the lease keeps it', async (t) => {
+  const { world, p } = await loggedIn(t);
+  breakTokens(p);
+  await world.clock.advance(due + 5_000);
+  void p.stop();
+  await world.clock.advance(5_000);
+  t.ok(p.refresher.status().isDirty);
+  t.ok(world.clock.armed > 0);
+  t.equal(world.clock.keepingAlive, 0);
+});
+
 t.test('meanwhile the intent stays and the lease is renewed: nobody redeems the spent token', async (t) => {
   const { world, p } = await loggedIn(t);
   const heal = breakTokens(p);

@@ -28,6 +28,20 @@ t.test('failures that spent nothing are repeated after 1 s and 2 s, and no more 
   t.equal(p.refresher.status().state, 'cooling');
 });
 
+t.test(
+  'each call to the token endpoint is counted by its status, one that sent nothing for want of a lease is not',
+  async (t) => {
+    const { world, p } = await loggedIn(t);
+    world.provider.steps.push(
+      { fails: 'lease_lost' },
+      { fails: 'token_endpoint_unreachable' },
+      { fails: 'token_endpoint_failing', details: { status: 502 } },
+    );
+    await world.clock.advance(due + 10_000);
+    t.strictSame(p.requests, ['refresh_token network', 'refresh_token 5xx', 'refresh_token 2xx']);
+  },
+);
+
 t.test('a provider that asks for a pause gets it: Retry-After between attempts', async (t) => {
   const { world, p } = await loggedIn(t);
   world.provider.steps.push({ fails: 'token_endpoint_limited', details: { retryAfterMs: 20_000 } });
@@ -140,10 +154,22 @@ t.test('dead is remembered by fingerprint: no call again, not after days, not af
   const next = await world.started();
   t.equal(next.refresher.status().state, 'dead');
   t.equal(next.refresher.status().lastError?.code, 'grant_reused');
+  t.strictSame(next.failures, ['grant_reused'], 'a log that begins with this process tells it, too');
   const again = watch(next.refresher.wait(patient));
   await world.clock.advance(3 * day);
   t.equal(again.code, 'grant_reused');
   t.equal(world.provider.calls, 1);
+});
+
+t.test('where no login can be had, status, answers and events all name what helps instead', async (t) => {
+  const insteadOfLogin = 'Set listen.oauth.';
+  const { world, p } = await loggedIn(t, { insteadOfLogin });
+  world.provider.steps.push({ fails: 'grant_revoked' });
+  await world.clock.advance(due + hour);
+  t.equal(p.refresher.status().lastError?.next, insteadOfLogin);
+  await t.rejects(p.refresher.wait(patient), { code: 'grant_revoked', next: insteadOfLogin });
+  const [end] = p.observed.flatMap((event) => (event.type === 'ended' ? [event.end] : []));
+  t.match(end?.error, { code: 'grant_revoked', next: insteadOfLogin });
 });
 
 t.test('after a restart a dead grant’s valid token serves on', async (t) => {

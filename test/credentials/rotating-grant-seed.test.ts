@@ -65,6 +65,20 @@ t.test('a changed seed is taken, though the old grant is dead', async (t) => {
   t.equal(next.refresher.status().state, 'fresh');
 });
 
+t.test('a changed seed is taken though a process with the old one is refreshing just then', async (t) => {
+  const world = createWorld();
+  t.teardown(() => world.end());
+  world.provider.plant('seed');
+  world.provider.plant('fresh');
+  await world.started({ seed: 'seed' });
+  world.provider.answerMs = 5_000;
+  await world.clock.advance(due + 1_000);
+  const next = await world.started({ seed: 'fresh' });
+  await world.clock.advance(20_000);
+  t.strictSame(world.provider.redeems, ['seed', 'seed/1', 'fresh']);
+  t.strictSame(next.ends, ['refreshed']);
+});
+
 t.test('of five processes with one seed one redeems it', async (t) => {
   const world = createWorld();
   t.teardown(() => world.end());

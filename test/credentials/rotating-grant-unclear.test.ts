@@ -54,6 +54,34 @@ t.test('an unclear try remembered: an invalid_grant that comes an hour later is 
   t.equal(p.ends.at(-1), 'refresh_outcome_unknown');
 });
 
+t.test(
+  'it is remembered with the record: a restarted process tells it as well, and a success forgets it',
+  async (t) => {
+    const { world, p } = await loggedIn(t);
+    world.provider.steps.push(unanswered, unanswered);
+    await world.clock.advance(due + 1_000);
+    t.ok((await world.record()).stored?.unclear);
+    await p.stop();
+    world.provider.steps.push({ fails: 'grant_reused' });
+    const next = await world.started();
+    await world.clock.advance(1_000);
+    t.strictSame(next.ends, ['refresh_outcome_unknown']);
+    await next.refresher.accept(world.provider.login(), { replaceAccount: false });
+    t.equal((await world.record()).stored?.unclear, undefined);
+  },
+);
+
+t.test('it is void for any other refresh token', async (t) => {
+  const { world, p } = await loggedIn(t);
+  world.provider.steps.push(unanswered, unanswered);
+  await world.clock.advance(due + 301_000);
+  t.equal(p.ends.at(-1), 'refreshed');
+  t.equal((await world.record()).stored?.unclear, undefined);
+  world.provider.steps.push({ fails: 'grant_revoked' });
+  await world.clock.advance(due);
+  t.equal(p.ends.at(-1), 'grant_revoked');
+});
+
 t.test('without anything unclear an invalid_grant keeps its own name', async (t) => {
   const { world, p } = await loggedIn(t);
   world.provider.steps.push({ fails: 'token_endpoint_failing' }, { fails: 'grant_expired' });
@@ -127,6 +155,31 @@ t.test('hold: whoever takes the lease sends nothing before, a restarted process 
   t.equal(next.ends.at(-1), 'refreshed');
 });
 
+t.test('hold: an answer that is lost while the process stops holds back the next process, too', async (t) => {
+  const { world, p } = await loggedIn(t, { unclear: 'hold' });
+  world.provider.steps.push({ ...unanswered, answerMs: 5_000 });
+  await world.clock.advance(due + 1_000);
+  const stopped = watch(p.stop());
+  await world.clock.advance(5_000);
+  t.equal(stopped.code, 'resolved');
+  t.ok((await world.record()).stored?.intent?.holdUntil);
+  await world.started({ unclear: 'hold' });
+  await world.clock.advance(400_000);
+  t.equal(world.provider.calls, 1);
+});
+
+t.test('hold: a store that cannot be read after the lost answer lets no second try through', async (t) => {
+  const { world, p } = await loggedIn(t, { unclear: 'hold' });
+  world.provider.steps.push({ ...unanswered, answerMs: 5_000 });
+  await world.clock.advance(due + 1_000);
+  p.store.isDown = true;
+  await world.clock.advance(10_000);
+  p.store.isDown = false;
+  await world.clock.advance(400_000);
+  t.ok((await world.record()).stored?.intent?.holdUntil);
+  t.equal(world.provider.calls, 1);
+});
+
 t.test('hold: a 401 in that time passes and calls nobody; a login ends it', async (t) => {
   const { world, p } = await loggedIn(t, { unclear: 'hold' });
   world.provider.steps.push(unanswered);
@@ -170,6 +223,29 @@ t.test('hold: a reading that fails on the way does not take the hold away', asyn
   await world.clock.advance(400_000);
   t.ok((await world.record()).stored?.intent?.holdUntil);
   t.equal(world.provider.calls, 1);
+});
+
+t.test('hold: nor does one in the process that holds', async (t) => {
+  const { world, p } = await loggedIn(t, { unclear: 'hold' });
+  world.provider.steps.push(unanswered);
+  await world.clock.advance(due + 1_000);
+  p.store.fail('read', 'before');
+  const renewal = watch(
+    p.source.renew(
+      {
+        publish: () => undefined,
+        drop: () => undefined,
+        isEnough: () => false,
+        isValidFor: () => true,
+        isUrgent: () => false,
+        stopping: patient,
+      },
+      'manual',
+    ),
+  );
+  await world.clock.advance(0);
+  t.match(renewal.value, { kind: 'failed', error: { code: 'store_unavailable' } });
+  t.ok((await world.record()).stored?.intent?.holdUntil);
 });
 
 t.test('hold: a token that is about to expire anyway has nothing to wait for: the second try is now', async (t) => {

@@ -35,6 +35,16 @@ t.test('lease, read, intent, redeem, commit, release: in this order, and publish
   t.strictSame(p.store.commits[0]?.intent?.fingerprint, world.records.fingerprintOf(record, 'login-1/1'));
 });
 
+t.test('the lease is renewed while it is needed, and never after it was given up', async (t) => {
+  const { world, p } = await loggedIn(t);
+  world.provider.answerMs = 10_000;
+  await world.clock.advance(due + 9_999);
+  t.equal(p.store.log.filter((operation) => operation === 'renew').length, 3, 'every third of its life');
+  await world.clock.advance(60_000);
+  t.equal(p.store.log.filter((operation) => operation === 'renew').length, 3);
+  t.equal(p.store.log.filter((operation) => operation === 'release').length, 1);
+});
+
 t.test('a store that cannot be written is found out before anything is spent', async (t) => {
   const { world, p } = await loggedIn(t);
   p.store.fail('commit', 'before', 1_000);
@@ -156,6 +166,28 @@ t.test(
     t.match(await world.record(), { tokens: { refreshToken: 'login-1/1', accessToken: 'access-3' } });
     t.strictSame(world.provider.redeems, ['login-1/1', 'login-1/1']);
     t.strictSame(p.ends, ['refreshed', 'refreshed']);
+  },
+);
+
+t.test(
+  'where the stored refresh token is ours already, the commit has won, whatever else stands beside it',
+  async (t) => {
+    const { world, p } = await loggedIn(t);
+    let isFirst = true;
+    p.store.before = (operation, record) => {
+      if (operation !== 'commit' || isIntent(record) || !isFirst) return;
+      isFirst = false;
+      p.store.fail('commit', 'after');
+      world.clock.after(10, async () => {
+        const base = await world.record();
+        if (base.tokens === undefined) return;
+        await world.records.commit(world.records.prepare(base, { tokens: { ...base.tokens, accessToken: 'newer' } }));
+      });
+    };
+    await world.clock.advance(due + 10_000);
+    t.strictSame(p.ends, ['refreshed']);
+    t.notOk(p.failures.includes('refresh_superseded'));
+    t.equal(tokenOf(p.refresher.authorization()), 'newer');
   },
 );
 

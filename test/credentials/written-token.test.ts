@@ -33,7 +33,7 @@ async function createTested(
     async read() {
       file.reads += 1;
       if (file.fails !== undefined) throw new SidebearerError(file.fails);
-      if (file.text === undefined) throw new SidebearerError('token_file_unreadable');
+      if (file.text === undefined) throw new SidebearerError('token_file_unreadable', { systemCode: 'ENOENT' });
       return {
         accessToken: file.text,
         ...(file.expiresAtMs !== undefined && { expiresAtMs: file.expiresAtMs }),
@@ -84,6 +84,19 @@ t.test('a malformed file is not served, and does not take the token in hand away
   await world.clock.advance(0);
   t.equal(tokenOf(p.refresher.authorization()), 'first');
   t.ok(p.failures.includes('access_token_malformed'));
+});
+
+t.test('a file that is empty for a moment does not take the token in hand away', async (t) => {
+  const { world, p, file } = await createTested(t, 'first');
+  file.fails = 'token_file_unreadable';
+  file.change();
+  await world.clock.advance(0);
+  t.equal(tokenOf(p.refresher.authorization()), 'first');
+  file.fails = undefined;
+  file.text = 'second';
+  file.change();
+  await world.clock.advance(0);
+  t.equal(tokenOf(p.refresher.authorization()), 'second');
 });
 
 t.test('at its expiry it is read again; still the old one: 503 with Retry-After until the file changes', async (t) => {

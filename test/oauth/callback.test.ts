@@ -271,6 +271,17 @@ t.test('another account is 409 `account_differs`, and the form to try again asks
   t.equal(credential.accepted[0]?.replaceAccount, true);
 });
 
+t.test('where no account is known `account_differs` asks whether to replace it, too', async (t) => {
+  const credential = createFakeCredential();
+  const { port } = await startPort(t, [credential]);
+  const first = await beginLogin(port);
+  credential.behaviour.accept = () => Promise.reject(new SidebearerError('account_differs'));
+  const reply = await comeBack(port, { code: 'c', state: first.state }, first.cookie);
+  t.equal(codeOf(reply), 'account_differs');
+  t.match(reply.body, /<input type="checkbox" id="replace" name="replace" value="yes"/);
+  t.match(reply.body, 'an account that is not known');
+});
+
 t.test('a login without a refresh token succeeds and says `no_refresh_token`', async (t) => {
   const credential = createFakeCredential();
   const { port } = await startPort(t, [credential]);

@@ -20,6 +20,19 @@ t.test('GET /oauth/start shows what will happen and starts nothing', async (t) =
   t.same(events, []);
 });
 
+for (const [what, status] of [
+  ['a token without an account', { state: 'fresh', generation: 1 }],
+  ['a dead grant', { state: 'dead' }],
+] as const) {
+  t.test(`where ${what} is stored, GET /oauth/start asks whether it may be replaced`, async (t) => {
+    const credential = createFakeCredential();
+    credential.behaviour.status = () => credentialStatus(status);
+    const { port } = await startPort(t, [credential]);
+    const reply = await ask(port, '/oauth/start?credential=codex');
+    t.match(reply.body, /<input type="checkbox" id="replace" name="replace" value="yes"/);
+  });
+}
+
 t.test('POST /oauth/start binds the login to the browser and redirects to the provider', async (t) => {
   const credential = createFakeCredential();
   const { port, events } = await startPort(t, [credential]);

@@ -30,6 +30,13 @@ for (const code of ['server_error', 'invalid_request', 'consent_required', 'miss
   });
 }
 
+t.test('an error that repeats the state or the code is authorize_failed without one', async (t) => {
+  for (const error of ['the-state-itself', 'x:the-code-itself']) {
+    const parameters = new URLSearchParams({ error, state: 'the-state-itself', code: 'the-code-itself' });
+    t.strictSame(authorizeError(parameters)?.details, {});
+  }
+});
+
 t.test('an error that is no code is authorize_failed without one', async (t) => {
   for (const code of ['', '<script>alert(1)</script> x', 'a\nb', 'é']) {
     const error = authorizeError(new URLSearchParams({ error: code }));

@@ -200,4 +200,9 @@ t.test("a provider's code is shown as one word of visible ASCII, at most 100 cha
   t.equal(cleanProviderCode('SECRET', ['a-SECRET-b']), undefined, 'a part of what was sent');
   t.equal(cleanProviderCode('a-SECRET-b', ['SECRET']), undefined, 'what was sent, within');
   t.equal(cleanProviderCode('constructor', []), 'constructor');
+  const secret = 'rt-0123456789+/abcdef"\ud800';
+  t.equal(cleanProviderCode('unknown:rt-01234...', [secret]), undefined, 'a piece of what was sent');
+  t.equal(cleanProviderCode('unknown:9%2B%2Fabc', [secret]), undefined, 'URL-encoded');
+  t.equal(cleanProviderCode('unknown:9%2b%2fabc', [secret]), undefined, 'URL-encoded in lower case');
+  t.equal(cleanProviderCode('rt-01_invalid', [secret]), 'rt-01_invalid', 'too little to tell anything');
 });

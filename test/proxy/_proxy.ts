@@ -5,7 +5,8 @@ import { type AddressInfo, connect, createServer as createNetServer, type Socket
 import { systemClock } from '../../src/clock.ts';
 import type { Authorization, Bearer } from '../../src/credentials/bearer.ts';
 import type { SidebearerError } from '../../src/errors/sidebearer-error.ts';
-import { createProxyListener, type ProxyLimits, type RouteOptions } from '../../src/proxy/listener.ts';
+import type { RouteOptions } from '../../src/proxy/admission.ts';
+import { createProxyListener, type ProxyLimits } from '../../src/proxy/listener.ts';
 import type { ProxyObserver, ReplayOutcome, RequestEnd } from '../../src/proxy/observer.ts';
 
 /** What a test registers its endings with. */
@@ -86,6 +87,7 @@ export const limits: ProxyLimits = {
   headerBytes: 16 * 1024,
   headerCount: 1000,
   headerTimeoutMs: 15_000,
+  keepAliveMs: 72_000,
   replayMemoryBytes: 32 * 1024 * 1024,
 };
 

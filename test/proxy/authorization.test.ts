@@ -98,8 +98,12 @@ t.test('where there is nothing better, or the renewal fails, the 401 passes unch
 });
 
 t.test('a large 401 body is held back by its upstream during the renewal and then passes whole', async (t) => {
-  const body = Buffer.alloc(3 * 1024 * 1024, 'no ');
+  const body = Buffer.alloc(16 * 1024 * 1024, 'no ');
+  let isSent = false;
   const upstream = await startUpstream(t, (_request, response) => {
+    response.on('finish', () => {
+      isSent = true;
+    });
     response.writeHead(401, { 'content-length': body.length }).end(body);
   });
   const proxy = await startProxy(t, upstream.url);
@@ -110,6 +114,7 @@ t.test('a large 401 body is held back by its upstream during the renewal and the
   await eventually('the renewal began', () => proxy.bearer.refusals.length === 1);
   await new Promise((resolve) => setTimeout(resolve, 50));
   t.equal(client.received(), '', 'nothing is told before the outcome');
+  t.notOk(isSent, 'most of it waits at the upstream');
   settle();
   await client.ended;
   const answer = client.received();
@@ -118,15 +123,20 @@ t.test('a large 401 body is held back by its upstream during the renewal and the
 });
 
 t.test('a large 401 body is discarded where the replay is accepted', async (t) => {
+  let isCut = false;
   const upstream = await startUpstream(t, (request, response) => {
-    if (request.headers.authorization === 'Bearer token-2') response.end('welcome');
-    else response.writeHead(401).end(Buffer.alloc(3 * 1024 * 1024));
+    if (request.headers.authorization === 'Bearer token-2') return void response.end('welcome');
+    response.on('close', () => {
+      isCut = !response.writableFinished;
+    });
+    response.writeHead(401).end(Buffer.alloc(16 * 1024 * 1024));
   });
   const proxy = await startProxy(t, upstream.url);
   proxy.bearer.onRenewed = async () => token(2);
   const answer = await exchangeRaw(t, proxy.port, get);
   t.match(answer, /^HTTP\/1\.1 200 [\s\S]*welcome/);
   t.ok(answer.length < 1000);
+  await eventually('its connection was given up', () => isCut);
 });
 
 t.test(
@@ -169,6 +179,29 @@ t.test('the replay memory is given back: request after request may use all of it
   t.same(proxy.observer.replays, Array(5).fill('accepted'));
 });
 
+t.test('the replay memory of a client that left is given back', async (t) => {
+  let isSilent = true;
+  let received = 0;
+  const upstream = await startUpstream(t, async (request, response) => {
+    try {
+      received += (await readBody(request)).length;
+    } catch {
+      return;
+    }
+    if (isSilent) return;
+    response.writeHead(request.headers.authorization === 'Bearer token-2' ? 200 : 401).end();
+  });
+  const proxy = await startProxy(t, upstream.url, { limits: { replayMemoryBytes: 60_000 } });
+  proxy.bearer.onRenewed = async () => token(2);
+  const client = await connectRaw(t, proxy.port);
+  client.send(post(50_000) + 'x'.repeat(50_000));
+  await eventually('it arrived', () => received === 50_000);
+  client.socket.destroy();
+  await eventually('it ended', () => proxy.inFlight() === 0);
+  isSilent = false;
+  t.equal(statusOf(await exchangeRaw(t, proxy.port, post(50_000) + 'x'.repeat(50_000))), 200);
+});
+
 t.test('a 401 that comes while the client still uploads is replayed with what came and what still comes', async (t) => {
   const bodies: string[] = [];
   const upstream = await startUpstream(t, async (request, response) => {
@@ -196,6 +229,34 @@ t.test('a 401 that comes while the client still uploads is replayed with what ca
     t.equal(bodies.pop(), 'first second', headers);
     t.same(proxy.observer.replays, ['accepted']);
   }
+});
+
+t.test('while a 401 is held nothing more is read of an upload: a replay gets all of it, however large', async (t) => {
+  const length = 3 * 1024 * 1024;
+  let replayed = 0;
+  const upstream = await startUpstream(t, async (request, response) => {
+    if (request.headers.authorization === 'Bearer token-1') {
+      request.on('error', () => undefined);
+      request.once('data', () => response.writeHead(401).end('no'));
+      return;
+    }
+    replayed = (await readBody(request)).length;
+    response.end('welcome');
+  });
+  const proxy = await startProxy(t, upstream.url);
+  let settle: () => void = () => undefined;
+  proxy.bearer.onRenewed = () =>
+    new Promise((resolve) => {
+      settle = () => resolve(token(2));
+    });
+  const client = await connectRaw(t, proxy.port);
+  client.send(`${post(length)}first`);
+  await eventually('the 401 came', () => proxy.bearer.refusals.length === 1);
+  client.send('x'.repeat(length - 5));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  settle();
+  await client.until('welcome');
+  t.equal(replayed, length);
 });
 
 t.test('an expired token: the request waits, then goes with the new one', async (t) => {

@@ -308,16 +308,20 @@ t.test('Expect: 100-continue is answered when the upstream wants the body, and n
   t.match(refused, /^HTTP\/1\.1 400 [\s\S]*Connection: close\r\n/);
 });
 
-t.test('a final answer while the client still uploads reaches it', async (t) => {
-  const upstream = await startUpstream(t, (_request, response) => {
-    response.writeHead(413, { connection: 'close' }).end('too much');
+t.test('a final answer while the client still uploads reaches it, and the connection can be used again', async (t) => {
+  const upstream = await startUpstream(t, (request, response) => {
+    // It reads nothing: the upload stands still until the answer.
+    setTimeout(() => response.writeHead(413, { connection: 'close' }).end(`<${request.method}>`), 150);
   });
   const proxy = await startProxy(t, upstream.url);
   const client = await connectRaw(t, proxy.port);
-  client.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n${'x'.repeat(100_000)}`);
-  await client.until('too much');
+  client.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 30000000\r\n\r\n`);
+  client.send(Buffer.alloc(30_000_000));
+  client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  await client.until('<POST>');
   t.equal(statusOf(client.received()), 413);
-  await eventually('the exchange ended', () => proxy.inFlight() === 0);
+  await client.until('<GET>');
+  await eventually('the exchanges ended', () => proxy.inFlight() === 0);
 });
 
 t.test('a client that leaves ends the upstream request, before and within the answer', async (t) => {
@@ -399,7 +403,6 @@ t.test('an upstream that cannot be used answers with its own code', async (t) =>
     ['headers timeout', silent.url, 504, 'upstream_timeout'],
     ['no TLS there', plain.url.replace('http:', 'https:'), 502, 'upstream_tls_failed'],
     ['TLS that never answers', noTls, 502, 'upstream_unreachable'],
-    ['no such name', 'http://sidebearer.invalid', 502, 'upstream_unreachable'],
   ];
   for (const [name, url, status, code] of cases) {
     const proxy = await startProxy(t, url, { route: { timeouts: { connectMs: 300, headersMs: 200, idleMs: 0 } } });

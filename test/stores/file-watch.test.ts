@@ -80,3 +80,24 @@ t.test('where nothing can be watched it warns with store_watch_failed, and the n
   t.ok(counter.calls >= 1, 'the first listener is served, too');
   first?.close();
 });
+
+t.test('where nothing can be watched the record is read every 30 s, until it can be watched again', async (t) => {
+  const { path, open, warnings, clock } = await createFileSetting(t);
+  const store = await open();
+  const folder = join(path, 'records', 'codex');
+  await writeFile(folder, '');
+  const counter = createCounter();
+  const watch = store.watch?.('codex', counter.changed);
+  await clock.advance(30_000);
+  t.equal(counter.calls, 1);
+  t.equal(warnings.length, 2);
+  await rm(folder);
+  await clock.advance(30_000);
+  t.equal(counter.calls, 2);
+  t.equal(warnings.length, 2);
+  const told = counter.next();
+  await store.commit('codex', '0', createRecord('codex'));
+  await told;
+  watch?.close();
+  t.equal(clock.armed, 0);
+});

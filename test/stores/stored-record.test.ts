@@ -1,6 +1,7 @@
 // A record that was read back is whole and this credential's, or it is refused with its code.
 import t from 'tap';
-import { assertStoredRecord, recordFormat } from '../../src/stores/stored-record.ts';
+import { RECORD_FORMAT } from '../../src/stores/store.ts';
+import { assertStoredRecord } from '../../src/stores/stored-record.ts';
 import { createRecord } from './_record.ts';
 
 const whole: Record<string, unknown> = {
@@ -71,7 +72,7 @@ t.test('what is missing or of another kind answers record_corrupt, naming the fi
 });
 
 t.test('a newer format answers record_format_newer, whatever else it holds', async (t) => {
-  t.throws(() => assertStoredRecord({ format: recordFormat + 1 }, 'codex'), { code: 'record_format_newer' });
+  t.throws(() => assertStoredRecord({ format: RECORD_FORMAT + 1 }, 'codex'), { code: 'record_format_newer' });
   const dead = { fingerprint: 'f', code: 'grant_some_later_reason', at: 1 };
   t.throws(
     () => assertStoredRecord({ ...whole, dead }, 'codex'),

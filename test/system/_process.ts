@@ -47,12 +47,28 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** Starts `run --config -` with the text on standard input; resolves when the proxy listens, or with the end. */
-export async function startProgram(config: string, env: Record<string, string> = {}): Promise<RunningProgram | Ended> {
+/** What a test that failed half way leaves behind ends with it. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+/**
+ * Starts `run --config -` with the text on standard input; resolves when the proxy listens, or with the end.
+ * @param cwd where a crash may leave its dump; default: here
+ */
+export async function startProgram(
+  config: string,
+  env: Record<string, string> = {},
+  cwd?: string,
+): Promise<RunningProgram | Ended> {
   const child = spawn(process.execPath, [program, 'run', '--config', '-'], {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
+    ...(cwd !== undefined && { cwd }),
   });
+  running.add(child);
+  child.on('exit', () => running.delete(child));
   const lines: LogLine[] = [];
   let output = '';
   const ended = once(child, 'close').then(([code, signal]): number | string => code ?? signal ?? 'unknown');
@@ -95,10 +111,33 @@ export async function startProgram(config: string, env: Record<string, string> =
 }
 
 /** The same, where anything but a running program is a failure of the test. */
-export async function runProgram(config: string, env?: Record<string, string>): Promise<RunningProgram> {
-  const started = await startProgram(config, env);
+export async function runProgram(config: string, env?: Record<string, string>, cwd?: string): Promise<RunningProgram> {
+  const started = await startProgram(config, env, cwd);
   if (!('process' in started)) throw new Error(`the program ended with ${started.exit}:\n${started.output}`);
   return started;
+}
+
+/** Another command of the built program, to its end. @param input standard input */
+export async function runCommand(
+  argv: readonly string[],
+  input = '',
+  env: Record<string, string> = {},
+): Promise<Ended> {
+  const child = spawn(process.execPath, [program, ...argv], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk) => {
+      output += chunk;
+    });
+  }
+  // A command that reads nothing may have ended already.
+  child.stdin.on('error', () => undefined);
+  child.stdin.end(input);
+  const [code, signal] = await once(child, 'close');
+  return { exit: code ?? signal ?? 'unknown', output };
 }
 
 function parseLine(text: string): LogLine | undefined {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import t from 'tap';
 import { logIn } from './_login.ts';
-import { eventually, runProgram, startProgram } from './_process.ts';
+import { eventually, runCommand, runProgram, startProgram } from './_process.ts';
 import { callEcho, createWorld } from './_world.ts';
 
 t.test('a busy oauth port without a stored token: exit 13, naming port, holder and setting', async (t) => {
@@ -58,6 +58,16 @@ t.test('a busy proxy port: exit 13', async (t) => {
   await world.close();
 });
 
+t.test('a busy oauth port is told at once, whatever shutdown.minDrain says', async (t) => {
+  const world = await createWorld({ tokenSeconds: 60 });
+  const blocker = createServer().listen(Number(new URL(world.oauthUrl).port), '127.0.0.1');
+  await once(blocker, 'listening');
+  const ended = await startProgram(world.config().replace('maxDrain: 3s', 'minDrain: 3s, maxDrain: 3s'));
+  t.match(ended, { exit: 13, output: /^sidebearer: listen_port_busy: /m });
+  blocker.close();
+  await world.close();
+});
+
 t.test('a wrong configuration: exit 1 with every mistake', async (t) => {
   const ended = await startProgram('routes:\n  - upstream: nonsense\n    credentail: x\ncredentials: {}\n');
   t.match(ended, { exit: 1 });
@@ -82,6 +92,13 @@ t.test('listen.oauth off: a request that would need a login names the setting', 
   const { response, text } = await callEcho(`${program.proxyUrl}/x`);
   t.equal(response.headers.get('sidebearer-error'), 'grant_absent');
   t.match(text, /listen\.oauth/);
+  const input = world
+    .config()
+    .replace(/oauth: "[^"]*", telemetry: "[^"]*"/, `oauth: off, telemetry: "${new URL(program.telemetryUrl).host}"`);
+  t.match(await runCommand(['status', '--config', '-'], input), {
+    exit: 0,
+    output: /demo +- +absent +no[\s\S]*listen\.oauth/,
+  });
   await program.end();
   await world.close();
 });

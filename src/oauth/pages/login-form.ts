@@ -7,7 +7,9 @@ import { accountName } from './account.ts';
 export interface LoginForm {
   readonly credential: string;
   readonly label: string;
-  /** The account that is stored now; then it is asked whether another one may replace it. */
+  /** Something is stored, or may be: it is asked whether another account may replace it. */
+  readonly asksToReplace: boolean;
+  /** The account that is stored now, where it is known. */
   readonly account: Account | undefined;
   /** The browser was moved to the redirect URI's host already, as far as can be. */
   readonly isMoved: boolean;
@@ -21,9 +23,9 @@ export function loginForm(form: LoginForm, beside: Content): Markup {
     form.isMoved && html`<input type="hidden" name="moved" value="yes">`
   }
 ${
-  form.account !== undefined &&
+  form.asksToReplace &&
   html`<div class="check"><input type="checkbox" id="replace" name="replace" value="yes" aria-describedby="replace-hint">
-<div><label for="replace">${words.replace}</label><div class="soft" id="replace-hint">${words.stored}: ${accountName(form.account)}. ${words.replaceHint}</div></div></div>`
+<div><label for="replace">${words.replace}</label><div class="soft" id="replace-hint">${words.stored}: ${form.account === undefined ? words.unknownAccount : accountName(form.account)}. ${words.replaceHint}</div></div></div>`
 }
 <div class="actions"><button class="button" type="submit">${form.label}</button>${beside}</div>
 </form>`;

@@ -9,6 +9,7 @@ import { loginForm } from './login-form.ts';
 export interface StartView {
   readonly version: string;
   readonly credential: string;
+  readonly asksToReplace: boolean;
   readonly account: Account | undefined;
   /** Host of the authorize URL. */
   readonly authorizeHost: string;
@@ -27,8 +28,8 @@ export interface StartView {
 
 export function startPage(view: StartView): Markup {
   const words = texts.start;
-  const { credential, account, authorizeHost, port, name } = view;
-  const form = { credential, account, isMoved: view.isMoved, label: words.go(authorizeHost) };
+  const { credential, account, asksToReplace, authorizeHost, port, name } = view;
+  const form = { credential, asksToReplace, account, isMoved: view.isMoved, label: words.go(authorizeHost) };
   return layout(
     { title: words.title(credential), version: view.version },
     html`<h1>${words.title(credential)}</h1>

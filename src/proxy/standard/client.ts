@@ -50,6 +50,16 @@ export class StandardClient implements ClientMessage {
     response.sendDate = false;
   }
 
+  /** The connection goes on after this answer. */
+  get keepsAlive(): boolean {
+    return this.#response.shouldKeepAlive;
+  }
+
+  /** The whole request has been read from the connection. */
+  get isReceived(): boolean {
+    return this.#request.complete;
+  }
+
   /** @param begin may already answer */
   attach(begin: (client: ClientMessage) => ClientListener): void {
     this.#listener = begin(this);
@@ -62,12 +72,11 @@ export class StandardClient implements ClientMessage {
     this.#listener?.left();
   }
 
-  /** The bytes that follow are no body. @returns false where it was over already */
-  broken(error: SidebearerError): boolean {
-    if (this.#isOver) return false;
+  /** The bytes that follow are no body. */
+  broken(error: SidebearerError): void {
+    if (this.#isOver) return;
     this.#response.shouldKeepAlive = false;
     this.#listener?.broken(error);
-    return true;
   }
 
   resumeBody(): void {
@@ -97,6 +106,8 @@ export class StandardClient implements ClientMessage {
   sendInterim(status: number, rawHeaders: readonly string[]): void {
     // 101 is never an interim answer of an exchange, and 100 is ours to give.
     if (this.#isOver || this.isHttp10 || status < 102 || this.#response.headersSent) return;
+    // It cannot be held back, only left out: a client that reads nothing must not cost memory.
+    if (this.socket.writableNeedDrain) return;
     this.#response.writeInformation(status, rawHeaders);
   }
 
@@ -134,8 +145,14 @@ export class StandardClient implements ClientMessage {
 
   end(rawTrailers: readonly string[]): void {
     if (this.#isOver) return;
+    try {
+      if (rawTrailers.length > 0) this.#response.addTrailers(pairs(rawTrailers));
+    } catch {
+      // Node's check of names and values, as for a head.
+      this.abort();
+      return;
+    }
     this.#over();
-    if (rawTrailers.length > 0) this.#response.addTrailers(pairs(rawTrailers));
     if (this.#host.isDraining) this.#response.once('finish', () => this.#host.flushed(this.socket));
     this.#response.end();
     if (this.#isReading || !this.#request.complete) this.#host.linger(this.socket, this.#request);

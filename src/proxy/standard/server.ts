@@ -8,11 +8,16 @@ import { SidebearerError, systemCode } from '../../errors/sidebearer-error.ts';
 import type { ClientListener, ClientMessage } from '../message.ts';
 import { renderRawProblem } from '../problem.ts';
 import { type ClientHost, StandardClient } from './client.ts';
+import type { H2Session } from './h2-session.ts';
+import { Pipeline, type PipelineHost } from './pipeline.ts';
+import { watchForPreface } from './preface.ts';
 
 export interface StandardServerOptions {
   readonly clock: Clock;
   readonly headerBytes: number;
   readonly headerTimeoutMs: number;
+  /** How long an idle connection is kept. */
+  readonly keepAliveMs: number;
   readonly begin: (client: ClientMessage) => ClientListener;
   /** A WebSocket handshake. The socket is the callee's from here on. */
   readonly upgrade: (request: IncomingMessage, socket: Socket, head: Buffer) => void;
@@ -31,14 +36,11 @@ export interface StandardServer {
 }
 
 interface Connection {
-  /** In the order of their requests. */
-  readonly clients: Set<StandardClient>;
-  isDistrusted: boolean;
+  readonly pipeline: Pipeline;
   isUpgraded: boolean;
+  /** Present where the client speaks HTTP/2. */
+  h2: H2Session | undefined;
 }
-
-/** Longer than common clients and load balancers keep an idle connection (60 s), so that it is they who close it. */
-const KEEP_ALIVE_MS = 72_000;
 
 /** So long the rest of an upload is read and thrown away after the answer, so that the answer is not lost to a reset. */
 const LINGER_MS = 10_000;
@@ -56,31 +58,37 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
       linger(options.clock, socket, request);
     },
     forget(client) {
-      connections.get(client.socket)?.clients.delete(client);
+      connections.get(client.socket)?.pipeline.ended(client);
     },
     flushed(socket) {
-      if (isClosing && connections.get(socket)?.clients.size === 0) socket.destroySoon();
+      if (isClosing && connections.get(socket)?.pipeline.isFree === true) socket.destroySoon();
     },
     distrust(socket) {
-      const connection = connections.get(socket);
-      if (connection !== undefined) connection.isDistrusted = true;
+      connections.get(socket)?.pipeline.close();
+    },
+  };
+
+  const pipelines: PipelineHost = {
+    create: (request, response, expectsContinue) => new StandardClient(host, request, response, expectsContinue),
+    start: (client) => client.attach(options.begin),
+    refuse(socket, error) {
+      options.failed(error);
+      endWith(socket, error);
     },
   };
 
   const begin = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
-    const connection = connections.get(request.socket);
-    // It came glued to something that was no request; the connection ends with the answer to that.
-    if (connection === undefined || connection.isDistrusted) return;
-    const client = new StandardClient(host, request, response, expectsContinue);
-    connection.clients.add(client);
-    client.attach(options.begin);
+    const pipeline = connections.get(request.socket)?.pipeline;
+    if (request.httpVersionMajor === 1 && request.httpVersionMinor <= 1) {
+      pipeline?.take(request, response, expectsContinue);
+    } else {
+      // llhttp knows 0.9 and 2.0, too: neither looks like this.
+      pipeline?.broken(new SidebearerError('request_malformed', { reason: 'the HTTP version' }));
+    }
   };
 
   /** Glued to a request that is still being answered, or to what was none, there is no order to answer in. */
-  const isFree = (socket: Socket): boolean => {
-    const connection = connections.get(socket);
-    return connection !== undefined && !connection.isDistrusted && connection.clients.size === 0;
-  };
+  const isFree = (socket: Socket): boolean => connections.get(socket)?.pipeline.isFree === true;
 
   const server = createServer({
     insecureHTTPParser: false,
@@ -91,19 +99,43 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
     requestTimeout: 0,
     headersTimeout: options.headerTimeoutMs,
     connectionsCheckingInterval: Math.max(50, Math.min(1000, Math.floor(options.headerTimeoutMs / 4))),
-    keepAliveTimeout: KEEP_ALIVE_MS,
+    keepAliveTimeout: options.keepAliveMs,
     optimizeEmptyRequests: true,
     // Other upgrades are offers that a server may ignore (RFC 9110 §7.8): they go on as plain requests.
     shouldUpgradeCallback: isWebSocket,
   });
   server.maxHeadersCount = 0;
 
+  // Node's own listener gets a connection once it is known to speak HTTP/1.1.
+  const [nodesListener] = server.listeners('connection');
+  server.removeAllListeners('connection');
+  const serveHttp1 = (socket: Socket): void => {
+    nodesListener?.call(server, socket);
+  };
+  const serveHttp2 = async (socket: Socket, connection: Connection): Promise<void> => {
+    const { serveH2 } = await import('./h2-session.ts');
+    if (socket.destroyed) return;
+    const { clock, headerBytes, keepAliveMs, begin, failed } = options;
+    connection.h2 = serveH2(socket, { clock, headerBytes, keepAliveMs, begin, failed });
+    if (isClosing) connection.h2.close();
+    else if (isDraining) connection.h2.drain();
+  };
+
   server.on('connection', (socket: Socket) => {
-    const clients = new Set<StandardClient>();
-    connections.set(socket, { clients, isDistrusted: false, isUpgraded: false });
+    const pipeline = new Pipeline(pipelines, socket);
+    const connection: Connection = { pipeline, isUpgraded: false, h2: undefined };
+    connections.set(socket, connection);
+    // Node writes a head that leaves before its body in the socket's own encoding.
+    socket.setDefaultEncoding('latin1');
     socket.on('close', () => {
       connections.delete(socket);
-      for (const client of clients) client.left();
+      pipeline.left();
+    });
+    watchForPreface(socket, {
+      clock: options.clock,
+      timeoutMs: options.headerTimeoutMs,
+      http1: serveHttp1,
+      http2: () => void serveHttp2(socket, connection),
     });
   });
   server.on('request', (request, response) => begin(request, response, false));
@@ -127,25 +159,14 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
   server.on('clientError', (thrown: Error, duplex: Duplex) => {
     const socket = duplex as Socket;
     const error = clientError(thrown);
-    const connection = connections.get(socket);
+    const pipeline = connections.get(socket)?.pipeline;
     // Its last answer is on its way and tells already.
-    if (connection?.isDistrusted === true) return;
-    const [first, second] = connection?.clients ?? [];
+    if (pipeline?.isClosed === true) return;
     // A connection that ended, or that never sent a byte of a request, leaves nobody to tell.
-    if (error === undefined || !socket.writable || (first === undefined && socket.bytesRead === 0)) {
+    if (error === undefined || !socket.writable || (socket.bytesRead === 0 && pipeline?.isFree === true)) {
       socket.destroy();
-      return;
-    }
-    if (first === undefined) {
-      options.failed(error);
-      endWith(socket, error);
-    } else if (second === undefined) {
-      // A body that turns out malformed: the exchange answers, or aborts what it had begun to answer.
-      first.broken(error);
     } else {
-      // Pipelined: the earlier ones cannot be answered in order any more.
-      options.failed(error);
-      socket.destroy();
+      pipeline?.broken(error);
     }
   });
 
@@ -153,6 +174,7 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
     server,
     drain() {
       isDraining = true;
+      for (const { h2 } of connections.values()) h2?.drain();
     },
     close: () =>
       new Promise((resolve) => {
@@ -164,7 +186,8 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
           resolve();
         });
         for (const [socket, connection] of connections) {
-          if (connection.clients.size === 0 && !connection.isUpgraded) socket.destroySoon();
+          if (connection.h2 !== undefined) connection.h2.close();
+          else if (connection.pipeline.isFree && !connection.isUpgraded) socket.destroySoon();
         }
       }),
     destroy() {
@@ -174,7 +197,11 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
 }
 
 function isWebSocket(request: IncomingMessage): boolean {
-  return request.method === 'GET' && request.headers.upgrade?.trim().toLowerCase() === 'websocket';
+  return (
+    request.method === 'GET' &&
+    request.httpVersion === '1.1' &&
+    request.headers.upgrade?.trim().toLowerCase() === 'websocket'
+  );
 }
 
 /** undefined: the connection is gone, it is nobody's mistake. */

@@ -1,42 +1,132 @@
 // The standard carrier's way to an upstream: undici's dispatch on a pool of its own. The origin is fixed when it is
 // made. It knows nothing of tokens. What undici cannot do: request trailers are not sent, a surprising 100 costs the
-// connection, `Host` goes first and `Content-Length` last, HTTP/2 merges equal names.
+// connection, `Host` goes first and `Content-Length` last. HTTP/2 is not undici's here: negotiated-upstream.ts.
+import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
-import { type Dispatcher, Pool } from 'undici';
+import { buildConnector, Client, type Dispatcher, Pool } from 'undici';
+import { type Connector, createConnector } from '../../egress/connector.ts';
+import type { Way } from '../../egress/way.ts';
+import { SidebearerError } from '../../errors/sidebearer-error.ts';
 import type { AnswerListener, Attempt, AttemptStage, Upstream, UpstreamRequest } from '../message.ts';
 import { upstreamError } from '../upstream-error.ts';
+import { createNegotiatedUpstream, type Http1Upstream } from './negotiated-upstream.ts';
 
 export interface StandardUpstreamOptions {
   /** Scheme, host and port. */
   readonly origin: string;
   readonly timeouts: { readonly connectMs: number; readonly headersMs: number; readonly idleMs: number };
-  readonly http2: 'auto' | 'never';
+  /** `auto`: by ALPN, thus over TLS alone; `prior-knowledge`: HTTP/2 without asking. */
+  readonly http2: 'auto' | 'never' | 'prior-knowledge';
+  /** Egress and TLS; absent: straight out, trusting what Node trusts. */
+  readonly way?: Way | undefined;
 }
 
 /** Larger than our own limit for clients: what an upstream sets as cookies is nothing a client can change. */
 const MAX_ANSWER_HEAD_BYTES = 64 * 1024;
 
 export function createStandardUpstream(options: StandardUpstreamOptions): Upstream {
-  const pool = new Pool(options.origin, {
-    allowH2: options.http2 === 'auto',
-    connect: { timeout: options.timeouts.connectMs },
-    headersTimeout: options.timeouts.headersMs,
-    bodyTimeout: options.timeouts.idleMs,
-    maxHeaderSize: MAX_ANSWER_HEAD_BYTES,
+  const { http2, timeouts } = options;
+  const origin = new URL(options.origin);
+  if (http2 === 'never' || (http2 === 'auto' && origin.protocol === 'http:')) {
+    return createHttp1Upstream(options, connectorFor(options, false));
+  }
+  const connector = connectorFor(options, http2 === 'auto');
+  const { host, protocol, port } = origin;
+  const hostname = origin.hostname.replace(/^\[|\]$/g, '');
+  return createNegotiatedUpstream({
+    origin,
+    timeouts,
+    maxHeadBytes: MAX_ANSWER_HEAD_BYTES,
+    connect: (opened) => connector({ host, hostname, protocol, port }, opened),
+    http1: http2 === 'auto' ? createHttp1Upstream(options, connectorFor(options, false)) : undefined,
   });
+}
+
+function connectorFor({ way, timeouts }: StandardUpstreamOptions, allowH2: boolean): Connector {
+  const timeoutMs = timeouts.connectMs;
+  if (way !== undefined) return createConnector({ way, timeoutMs, allowH2 });
+  return buildConnector({ timeout: timeoutMs, allowH2, preferH2: true });
+}
+
+function createHttp1Upstream({ origin, timeouts }: StandardUpstreamOptions, connector: Connector): Http1Upstream {
+  const adopted = new Set<Socket>();
+  let isConnected = false;
+  const path: Path = { origin, isBreaking: false };
+  const watched: Connector = (target, callback) =>
+    connector(target, (...[error, socket]: Parameters<buildConnector.Callback>) => {
+      if (error !== null) return callback(error, null);
+      watchForReset(path, socket);
+      callback(null, socket);
+    });
+  const options = {
+    allowH2: false,
+    headersTimeout: timeouts.headersMs,
+    bodyTimeout: timeouts.idleMs,
+    maxHeaderSize: MAX_ANSWER_HEAD_BYTES,
+  };
+  const pool = new Pool(origin, {
+    ...options,
+    connect(target: buildConnector.Options, callback: buildConnector.Callback) {
+      const [socket] = adopted;
+      if (socket === undefined) return void watched(target, callback);
+      adopted.delete(socket);
+      watchForReset(path, socket);
+      queueMicrotask(() => callback(null, socket));
+    },
+  });
+  const look = (): void => {
+    isConnected = pool.stats.connected > 0;
+  };
+  pool.on('disconnect', look);
+  pool.on('connectionError', look);
   return {
-    createAttempt: (request, listener) => new StandardAttempt(pool, options.origin, request, listener),
+    createAttempt(request, listener) {
+      if (request.needsNewConnection !== true) return new StandardAttempt(pool, path, request, listener);
+      return new LoneAttempt(new Client(origin, { ...options, connect: watched }), path, request, listener);
+    },
     close: () => pool.close(),
     destroy: () => pool.destroy(),
+    get isConnected() {
+      return isConnected;
+    },
+    adopt(socket) {
+      isConnected = true;
+      adopted.add(socket);
+      setImmediate(() => {
+        if (!adopted.delete(socket)) return;
+        socket.destroy();
+        look();
+      });
+    },
   };
+}
+
+/** What the attempts of an upstream have in common. */
+interface Path {
+  readonly origin: string;
+  /** True while a socket tells its error. */
+  isBreaking: boolean;
+}
+
+/**
+ * undici takes a reset for the clean end of an answer that only the connection's end delimits. Our own listener comes
+ * before undici's, which ends the answer within the same event.
+ */
+function watchForReset(path: Path, socket: Socket): void {
+  socket.on('error', () => {
+    path.isBreaking = true;
+    queueMicrotask(() => {
+      path.isBreaking = false;
+    });
+  });
 }
 
 const abandoned = new Error('The request was abandoned');
 
 /** One request. Its own handler, so that a request costs one object. */
 class StandardAttempt implements Attempt, Dispatcher.DispatchHandler {
-  readonly #pool: Pool;
-  readonly #origin: string;
+  readonly #dispatcher: Dispatcher;
+  readonly #path: Path;
   readonly #request: UpstreamRequest;
   readonly #listener: AnswerListener;
   readonly #body: RequestBody | null;
@@ -45,9 +135,9 @@ class StandardAttempt implements Attempt, Dispatcher.DispatchHandler {
   #hasHead = false;
   #isOver = false;
 
-  constructor(pool: Pool, origin: string, request: UpstreamRequest, listener: AnswerListener) {
-    this.#pool = pool;
-    this.#origin = origin;
+  constructor(dispatcher: Dispatcher, path: Path, request: UpstreamRequest, listener: AnswerListener) {
+    this.#dispatcher = dispatcher;
+    this.#path = path;
     this.#request = request;
     this.#listener = listener;
     this.#body = request.hasBody ? new RequestBody(() => this.#wantBody()) : null;
@@ -56,7 +146,7 @@ class StandardAttempt implements Attempt, Dispatcher.DispatchHandler {
   start(): void {
     const { method, path, rawHeaders } = this.#request;
     // undici takes the list as it is; its type forgets that a list may be readonly.
-    this.#pool.dispatch({ method, path, headers: rawHeaders as string[], body: this.#body }, this);
+    this.#dispatcher.dispatch({ method, path, headers: rawHeaders as string[], body: this.#body }, this);
   }
 
   write(chunk: Buffer): boolean {
@@ -106,6 +196,13 @@ class StandardAttempt implements Attempt, Dispatcher.DispatchHandler {
     statusMessage?: string,
   ): void {
     if (this.#isOver) return;
+    // An upgrade that nobody asked for, or no status at all.
+    if (status < 102) {
+      this.abort();
+      const error = new SidebearerError('upstream_malformed', { address: this.#path.origin, reason: 'the status' });
+      this.#listener.failed(this, error, 'answering');
+      return;
+    }
     const rawHeaders = latin1Pairs(controller.rawHeaders);
     if (status < 200) {
       this.#stage = 'sent';
@@ -113,7 +210,7 @@ class StandardAttempt implements Attempt, Dispatcher.DispatchHandler {
       return;
     }
     this.#hasHead = true;
-    this.#listener.answered(this, status, statusMessage ?? '', rawHeaders);
+    this.#listener.answered(this, status, latin1Reason(statusMessage ?? ''), rawHeaders);
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -123,6 +220,10 @@ class StandardAttempt implements Attempt, Dispatcher.DispatchHandler {
   onResponseEnd(controller: Dispatcher.DispatchController): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    if (this.#path.isBreaking) {
+      this.#listener.failed(this, new SidebearerError('upstream_closed', { address: this.#path.origin }), 'answering');
+      return;
+    }
     this.#listener.ended(this, latin1Pairs(controller.rawTrailers));
   }
 
@@ -132,7 +233,22 @@ class StandardAttempt implements Attempt, Dispatcher.DispatchHandler {
     this.#body?.destroy();
     // Once the head was whole, what follows is a connection that ended too early.
     const stage = this.#hasHead ? 'sent' : this.#stage;
-    this.#listener.failed(this, upstreamError(error, stage, this.#origin), this.#stage);
+    this.#listener.failed(this, upstreamError(error, stage, this.#path.origin), this.#stage);
+  }
+}
+
+/** One request on a connection of its own. */
+class LoneAttempt extends StandardAttempt {
+  readonly #client: Client;
+
+  constructor(client: Client, path: Path, request: UpstreamRequest, listener: AnswerListener) {
+    super(client, path, request, listener);
+    this.#client = client;
+  }
+
+  override start(): void {
+    super.start();
+    void this.#client.close();
   }
 }
 
@@ -150,6 +266,12 @@ class RequestBody extends Readable {
   override _read(): void {
     this.#wanted();
   }
+}
+
+/** undici reads the reason as UTF-8. Where it was none, its bytes are lost, and no reason stands in its place. */
+function latin1Reason(reason: string): string {
+  if (/^[\t\x20-\x7e]*$/.test(reason)) return reason;
+  return reason.includes('\ufffd') ? '' : Buffer.from(reason, 'utf8').toString('latin1');
 }
 
 /** undici hands HTTP/1.1 headers on as buffers, HTTP/2 headers as an object with pseudo-headers. */

@@ -1,0 +1,82 @@
+// Certificates and keys that the configuration names by path, read and tried once at the start: a wrong one is told
+// then, with its setting, and not by the first request. Nothing of a key's text is ever told.
+import { X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+import { SidebearerError, systemCode } from '../errors/sidebearer-error.ts';
+
+/** Paths of PEM files. */
+export interface TlsFiles {
+  /** Trusted besides the authorities that Node trusts. */
+  readonly ca?: string | undefined;
+  /** What we show of ourselves: the certificate with its chain, and its key. Both or neither. */
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  /** The name that is asked for and that the certificate must be for; default: the URL's. */
+  readonly serverName?: string | undefined;
+}
+
+export interface TlsSettings {
+  /** Made once: one for each connection would read some hundred certificates each time. */
+  readonly secureContext: SecureContext;
+  readonly serverName: string | undefined;
+}
+
+/**
+ * @param setting the group's name, for the error: `routes[0].tls`
+ * @returns undefined where nothing is set
+ * @throws tls_file_unusable
+ */
+export async function openTlsFiles(files: TlsFiles, setting: string): Promise<TlsSettings | undefined> {
+  const { ca, cert, key, serverName } = files;
+  if (ca === undefined && cert === undefined && key === undefined && serverName === undefined) return undefined;
+  const read = async (name: 'ca' | 'cert' | 'key'): Promise<string | undefined> => {
+    const path = files[name];
+    return path === undefined ? undefined : await readText(path, `${setting}.${name}`);
+  };
+  const [caText, certText, keyText] = await Promise.all([read('ca'), read('cert'), read('key')]);
+  if (ca !== undefined && caText !== undefined) assertCertificates(caText, ca, `${setting}.ca`);
+  if (cert !== undefined && certText !== undefined) assertCertificates(certText, cert, `${setting}.cert`);
+  try {
+    const secureContext = createSecureContext({
+      // Setting it replaces what Node trusts.
+      ...(caText !== undefined && { ca: [...getCACertificates('default'), caText] }),
+      ...(certText !== undefined && { cert: certText }),
+      ...(keyText !== undefined && { key: keyText }),
+    });
+    return { secureContext, serverName };
+  } catch (thrown) {
+    // The certificates were read already: it is the key, or the two do not belong together.
+    throw unusable(`${setting}.key`, key ?? '', 'it is no unencrypted key in PEM, or not the one of the certificate', {
+      code: systemCode(thrown),
+    });
+  }
+}
+
+async function readText(path: string, setting: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (thrown) {
+    throw unusable(setting, path, 'it cannot be read', { code: systemCode(thrown) });
+  }
+}
+
+/** Node passes over what is no certificate without a word. */
+function assertCertificates(text: string, path: string, setting: string): void {
+  const blocks = text.match(/-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[^-]*-----END /g) ?? [];
+  if (blocks.length === 0) throw unusable(setting, path, 'it holds no certificate in PEM', {});
+  try {
+    for (const block of blocks) new X509Certificate(`${block}CERTIFICATE-----\n`);
+  } catch {
+    throw unusable(setting, path, 'a certificate in it cannot be read', {});
+  }
+}
+
+function unusable(setting: string, path: string, reason: string, { code }: { code?: string | undefined }) {
+  return new SidebearerError('tls_file_unusable', {
+    setting,
+    path,
+    reason,
+    ...(code !== undefined && { systemCode: code }),
+  });
+}

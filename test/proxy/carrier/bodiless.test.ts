@@ -1,0 +1,43 @@
+// Answers that have no body whatever their headers say (RFC 9112 §6.3).
+import { connectRaw } from '../_proxy.ts';
+import { onEachCarrier } from './_carriers.ts';
+import { startOrigin } from './_origin.ts';
+
+onEachCarrier(
+  'HEAD, 204 and 304 have no body, keep their headers and leave the connection usable',
+  async (t, carrier) => {
+    const cases: [method: string, answer: string, head: RegExp][] = [
+      ['HEAD', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: 1\r\n\r\n', /^Content-Length: 5\r\nX: 1\r$/m],
+      ['HEAD', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: 2\r\n\r\n', /^X: 2\r$/m],
+      ['HEAD', 'HTTP/1.1 404 Not Found\r\nX: 3\r\n\r\n', /^X: 3\r$/m],
+      ['GET', 'HTTP/1.1 204 No Content\r\nX: 4\r\n\r\n', /^X: 4\r$/m],
+      ['PUT', 'HTTP/1.1 204 No Content\r\nX: 5\r\n\r\n', /^X: 5\r$/m],
+      ['GET', 'HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nETag: "1"\r\nX: 6\r\n\r\n', /^Content-Length: 5\r$/m],
+      ['GET', 'HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\nX: 7\r\n\r\n', /^X: 7\r$/m],
+      ['GET', 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: 8\r\n\r\n', /^Content-Length: 0\r$/m],
+    ];
+    let index = 0;
+    const origin = await startOrigin(t, () => cases[index]?.[1]);
+    const proxy = await carrier.start(t, origin.url);
+    const client = await connectRaw(t, proxy.port);
+    for (index = 0; index < cases.length; index += 1) {
+      const [method = '', answer, head] = cases[index] ?? [];
+      const before = client.received().length;
+      client.send(`${method} / HTTP/1.1\r\nHost: a\r\n${method === 'PUT' ? 'Content-Length: 0\r\n' : ''}\r\n`);
+      await client.until(new RegExp(`^X: ${index + 1}\\r\\n[\\s\\S]*\\r\\n\\r\\n`, 'm'));
+      const received = client.received().slice(before);
+      t.match(received, head, String(answer));
+      t.match(received, /^HTTP\/1\.1 \d{3} [^\r]*\r\n([^\r\n]+\r\n)*\r\n$/, 'and nothing after its head');
+      t.notMatch(received, /transfer-encoding/i);
+    }
+  },
+);
+
+onEachCarrier('our own errors have no body on HEAD, and their length', async (t, carrier) => {
+  const origin = await startOrigin(t, () => undefined);
+  const proxy = await carrier.start(t, origin.url);
+  const client = await connectRaw(t, proxy.port);
+  client.send('HEAD /../x HTTP/1.1\r\nHost: a\r\n\r\n');
+  await client.ended;
+  t.match(client.received(), /^HTTP\/1\.1 400 [\s\S]*Content-Length: \d+\r\n[\s\S]*\r\n\r\n$/);
+});

@@ -1,0 +1,111 @@
+// An admin's login in a real browser, by clicks alone, at a real provider: from the status page to the status page,
+// and then the token is there. And a login that is denied, which says what to do next.
+import { existsSync } from 'node:fs';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import t from 'tap';
+import { demoClient } from '../../demo/provider.ts';
+import { runProgram } from './_process.ts';
+import { callEcho, createWorld, metric } from './_world.ts';
+
+const executablePath = process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium';
+const skip = existsSync(executablePath) ? false : `no Chromium at ${executablePath} (CHROMIUM_PATH)`;
+const args = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+let launched: Promise<Browser> | undefined;
+t.teardown(async () => (await launched)?.close());
+
+/** A browser that was never here, with what it complains about. */
+async function openBrowser(): Promise<{ page: Page; complaints: string[]; close(): Promise<void> }> {
+  launched ??= chromium.launch({ executablePath, args });
+  const context = await (await launched).newContext();
+  const page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  const complaints: string[] = [];
+  page.on('console', (message) => complaints.push(`${message.location().url}: ${message.text()}`));
+  page.on('pageerror', (error) => complaints.push(error.message));
+  return { page, complaints, close: () => context.close() };
+}
+
+/** From the status page to the provider's question. */
+async function goToProvider(page: Page, oauthUrl: string, issuer: string): Promise<void> {
+  await page.goto(oauthUrl);
+  await page.getByRole('link', { name: 'Log in for demo' }).click();
+  await page.getByRole('button', { name: `Continue to ${new URL(issuer).host}` }).click();
+  await page.getByRole('heading', { name: 'Demo identity provider' }).waitFor();
+}
+
+t.test('an admin logs in by clicks, and the next request carries the token', { skip }, async (t) => {
+  const world = await createWorld({ tokenSeconds: 60 });
+  const program = await runProgram(world.config());
+  const { page, complaints, close } = await openBrowser();
+  await goToProvider(page, world.oauthUrl, world.provider.issuer);
+  await page.getByRole('button', { name: `Continue as ${demoClient.email}` }).click();
+
+  await page.getByRole('heading', { name: 'You are logged in' }).waitFor();
+  const success = await page.getByRole('main').innerText();
+  t.match(success, demoClient.email);
+  t.match(success, /expires\s+in \d+ s/);
+  t.match(success, 'You may close this page');
+  t.same(
+    (await page.context().cookies()).filter(({ name }) => name.startsWith('sidebearer')),
+    [],
+    'the cookie of the login is gone',
+  );
+
+  await page.getByRole('link', { name: 'See all credentials' }).click();
+  await page.getByRole('heading', { name: 'demo', exact: true }).waitFor();
+  t.equal(page.url(), `${world.oauthUrl}/`);
+  t.match(await page.getByRole('main').innerText(), /Ready/);
+  t.match(await page.getByRole('main').innerText(), demoClient.email);
+
+  const { response, echo } = await callEcho(`${program.proxyUrl}/after`);
+  t.equal(response.status, 200);
+  t.ok(echo?.token, 'the upstream knows the token');
+  t.equal(await metric(program.telemetryUrl, 'sidebearer_logins_total{credential="demo",outcome="succeeded"}'), 1);
+  const { issuer } = world.provider;
+  t.same(
+    complaints.filter((complaint) => !complaint.startsWith(issuer)),
+    [],
+    'no policy of ours was broken',
+  );
+  await close();
+  await program.end();
+  await world.close();
+});
+
+t.test('a denied login is authorize_denied, with the next step, and the next try works', { skip }, async (t) => {
+  const world = await createWorld({ tokenSeconds: 60 });
+  const program = await runProgram(world.config());
+  const { page, close } = await openBrowser();
+  await goToProvider(page, world.oauthUrl, world.provider.issuer);
+  await page.getByRole('button', { name: 'Deny' }).click();
+
+  await page.getByRole('heading', { name: 'The provider says that access was denied' }).waitFor();
+  const failure = await page.getByRole('main').innerText();
+  t.match(failure, /What to do\s+Log in with an account that may use this application and consent, then try again\./);
+  t.match(failure, /authorize_denied/);
+  t.match(failure, /access_denied/);
+  t.match(failure, /The demo user said no/, 'what the provider says');
+  t.equal((await callEcho(`${program.proxyUrl}/x`)).response.headers.get('sidebearer-error'), 'grant_absent');
+  t.equal(
+    await metric(program.telemetryUrl, 'sidebearer_logins_total{credential="demo",outcome="authorize_denied"}'),
+    1,
+  );
+
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByRole('button', { name: `Continue as ${demoClient.email}` }).click();
+  await page.getByRole('heading', { name: 'You are logged in' }).waitFor();
+  t.equal((await callEcho(`${program.proxyUrl}/x`)).response.status, 200);
+  await close();
+  await program.end();
+  await world.close();
+});
