@@ -17,12 +17,13 @@ export interface CallbackOptions {
 
 export function createCallbackEndpoint(options: CallbackOptions): Endpoint {
   const { version, clock, logins, failures, storedIn } = options;
-  return async ({ request, query, visitor, wantsJson }) => {
+  return async ({ request, query, visitor, wantsJson, texts }) => {
     const end = await logins.finish(query, request.headers.cookie, visitor);
     let answer: Answer;
     if (end.outcome === 'failed') {
       const { error, credential, description } = end;
       answer = failures(error, {
+        texts,
         wantsJson,
         ...(credential === undefined ? {} : { credential }),
         ...(description === undefined ? {} : { description }),
@@ -32,7 +33,7 @@ export function createCallbackEndpoint(options: CallbackOptions): Endpoint {
       const status = end.credential.status();
       answer = wantsJson
         ? jsonAnswer(200, { credential: status, warnings })
-        : pageAnswer(200, successPage({ version, nowMs: clock.wallMs(), status, storedIn, warnings }));
+        : pageAnswer(200, successPage({ texts, version, nowMs: clock.wallMs(), status, storedIn, warnings }));
     }
     return end.setCookie === undefined ? answer : withHeaders(answer, { 'set-cookie': end.setCookie });
   };

@@ -4,9 +4,10 @@ import type { SidebearerError } from '../errors/sidebearer-error.ts';
 import { type Answer, pageAnswer, problemAnswer, withHeaders } from './answer.ts';
 import type { Logins } from './logins.ts';
 import { type FailureView, failurePage } from './pages/failure-page.ts';
-import { texts } from './texts.ts';
+import type { Texts } from './texts/english.ts';
 
 export interface FailureContext {
+  readonly texts: Texts;
   readonly wantsJson: boolean;
   readonly credential?: string;
   readonly description?: string;
@@ -19,21 +20,22 @@ export function createFailures(
   credentials: ReadonlyMap<string, ManagedCredential>,
   logins: Logins,
 ): Failures {
-  return (error, { wantsJson, credential: name, description }) => {
+  return (error, { texts, wantsJson, credential: name, description }) => {
     const credential = name === undefined ? undefined : credentials.get(name);
     const origin = credential === undefined ? undefined : logins.knownOrigin(credential.name);
     const { retryAfterMs } = error.details;
     const retryAfter =
       retryAfterMs === undefined ? {} : { 'retry-after': `${Math.max(1, Math.ceil(retryAfterMs / 1000))}` };
     if (wantsJson) return withHeaders(problemAnswer(error), retryAfter);
-    const again = againBy(error, credential, origin);
-    const view = { version, error, credential: credential?.name, description, again };
+    const again = againBy(texts, error, credential, origin);
+    const view = { texts, version, error, credential: credential?.name, description, again };
     const page = failurePage(view);
     return withHeaders(pageAnswer(error.row.status, page, origin === undefined ? [] : [origin]), retryAfter);
   };
 }
 
 function againBy(
+  texts: Texts,
   error: SidebearerError,
   credential: ManagedCredential | undefined,
   origin: string | undefined,

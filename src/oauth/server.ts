@@ -12,11 +12,12 @@ import { createCallbackEndpoint } from './callback-endpoint.ts';
 import { createFailures } from './failures.ts';
 import { GentleServer } from './gentle-server.ts';
 import { checkHost, checkOrigin } from './host.ts';
+import { textsFor } from './languages.ts';
 import { createLogins } from './logins.ts';
 import type { LoginObserver } from './observer.ts';
 import { createStartEndpoints } from './start-endpoint.ts';
 import { createStatusEndpoints } from './status-endpoint.ts';
-import { texts } from './texts.ts';
+import { english } from './texts/english.ts';
 import { type Endpoint, splitTarget, visitorOf, wantsJson } from './visit.ts';
 
 export interface OAuthServerOptions {
@@ -84,11 +85,12 @@ export function createOAuthServer(options: OAuthServerOptions): OAuthServer {
     ['/oauth/callback', { GET: callback }],
     ['/auth/callback', { GET: callback }],
     // Another Codex CLI asks whoever holds its port to let go; pending logins stay as they are.
-    ['/cancel', { GET: () => textAnswer(200, texts.cancel) }],
+    ['/cancel', { GET: () => textAnswer(200, english.cancel) }],
   ]);
 
   const answer = async (request: IncomingMessage): Promise<Answer> => {
     const visitor = visitorOf(request);
+    const texts = await textsFor(request.headers['accept-language']);
     let allow: string | undefined;
     try {
       const host = checkHost(request, () => redirectUris(credentials));
@@ -102,11 +104,11 @@ export function createOAuthServer(options: OAuthServerOptions): OAuthServer {
         throw new SidebearerError('page_method_unknown');
       }
       if (method === 'POST') checkOrigin(request);
-      return await endpoint({ request, host, query, visitor, wantsJson: wantsJson(request) });
+      return await endpoint({ request, host, query, visitor, texts, wantsJson: wantsJson(request) });
     } catch (thrown) {
       const error = toSidebearerError(thrown);
       observer.refused(error, visitor);
-      const failure = failures(error, { wantsJson: wantsJson(request) });
+      const failure = failures(error, { texts, wantsJson: wantsJson(request) });
       return allow === undefined ? failure : withHeaders(failure, { allow });
     }
   };

@@ -33,14 +33,14 @@ export function createStartEndpoints(options: StartOptions): { readonly show: En
     } catch (thrown) {
       const error = toSidebearerError(thrown);
       observer.loginFailed(error, visit.visitor, name);
-      return failures(error, { wantsJson: visit.wantsJson, credential: name });
+      return failures(error, { texts: visit.texts, wantsJson: visit.wantsJson, credential: name });
     }
   };
 
   const show: Endpoint = (visit) => {
-    const { host, query } = visit;
+    const { host, query, texts } = visit;
     const name = query.get('credential') ?? onlyLogin(credentials);
-    if (name === undefined) return pageAnswer(200, choicePage(version, withLogin(credentials)));
+    if (name === undefined) return pageAnswer(200, choicePage(texts, version, withLogin(credentials)));
     const { credential, login } = logins.find(name);
     const { redirectUri } = login;
     const place = comparePlace(host, redirectUri);
@@ -52,6 +52,7 @@ export function createStartEndpoints(options: StartOptions): { readonly show: En
       const { registeredName, registeredPort } = place;
       const { account, generation, state } = credential.status();
       const view: StartView = {
+        texts,
         version,
         credential: name,
         // Many OAuth 2.0 servers name no account, and what is dead may be stored without being shown.

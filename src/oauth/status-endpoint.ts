@@ -16,13 +16,13 @@ export interface StatusOptions {
 export function createStatusEndpoints(options: StatusOptions): { readonly page: Endpoint; readonly json: Endpoint } {
   const { version, clock, credentials, notices } = options;
   return {
-    page: ({ query }) => {
+    page: ({ query, texts }) => {
       const views = [...credentials.values()].map((credential) => ({
         status: credential.status(),
         hasLogin: credential.login !== undefined,
       }));
       const isRefreshing = query.get('refresh') !== 'off';
-      const view = { version, nowMs: clock.wallMs(), credentials: views, notices: notices(), isRefreshing };
+      const view = { texts, version, nowMs: clock.wallMs(), credentials: views, notices: notices(), isRefreshing };
       return pageAnswer(200, statusPage(view));
     },
     json: () => jsonAnswer(200, { version, credentials: [...credentials.values()].map((each) => each.status()) }),

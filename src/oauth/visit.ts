@@ -4,6 +4,7 @@ import { prefersJson } from './accept.ts';
 import type { Answer } from './answer.ts';
 import type { Host } from './host.ts';
 import type { Visitor } from './observer.ts';
+import type { Texts } from './texts/english.ts';
 
 export interface Visit {
   readonly request: IncomingMessage;
@@ -11,6 +12,8 @@ export interface Visit {
   readonly query: URLSearchParams;
   readonly visitor: Visitor;
   readonly wantsJson: boolean;
+  /** In the language that the browser prefers. */
+  readonly texts: Texts;
 }
 
 /** What answers one path and method. What it throws becomes the failure page of that error. */

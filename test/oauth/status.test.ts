@@ -2,7 +2,7 @@ import t from 'tap';
 import type { CredentialStatus } from '../../src/credentials/bearer.ts';
 import { publishedStates } from '../../src/credentials/bearer.ts';
 import { catalogue } from '../../src/errors/catalogue.ts';
-import { texts } from '../../src/oauth/texts.ts';
+import { english as texts } from '../../src/oauth/texts/english.ts';
 import { ask, createFakeCredential, credentialStatus, type FakeCredential, startPort } from './_fakes.ts';
 
 const nowMs = 1_800_000_000_000;

@@ -2,29 +2,29 @@
 import type { CredentialStatus } from '../../credentials/bearer.ts';
 import type { Account } from '../../providers/provider.ts';
 import { type Content, html, type Markup } from '../html.ts';
-import { texts } from '../texts.ts';
+import type { Texts } from '../texts/english.ts';
 import { moment } from './moment.ts';
 
 /** E-mail, or whatever else names it. */
-export function accountName(account: Account): string {
+export function accountName(texts: Texts, account: Account): string {
   return account.email ?? account.userId ?? account.id ?? texts.unknown;
 }
 
 /** Rows for `facts`. */
-export function accountFacts(account: Account | undefined): (readonly [string, Content])[] {
+export function accountFacts(texts: Texts, account: Account | undefined): (readonly [string, Content])[] {
   if (account === undefined) return [];
   const { account: label, plan, accountId } = texts.status;
   return [
-    [label, accountName(account)],
+    [label, accountName(texts, account)],
     [plan, account.plan],
     [accountId, account.id !== undefined && html`<code>${account.id}</code>`],
   ];
 }
 
 /** Whether there is a token, and until when. */
-export function tokenLife(status: CredentialStatus, nowMs: number): Markup {
+export function tokenLife(texts: Texts, status: CredentialStatus, nowMs: number): Markup {
   const { noToken, tokenUntil, tokenSince, tokenUnknown } = texts.status;
   const { expiresAtMs } = status;
   if (expiresAtMs === undefined) return html`${status.usable ? tokenUnknown : noToken}`;
-  return html`${expiresAtMs > nowMs ? tokenUntil : tokenSince} ${moment(expiresAtMs, nowMs)}`;
+  return html`${expiresAtMs > nowMs ? tokenUntil : tokenSince} ${moment(texts, expiresAtMs, nowMs)}`;
 }

@@ -2,11 +2,12 @@
 // What a provider said stands there as text, cut short, never as markup.
 import type { SidebearerError } from '../../errors/sidebearer-error.ts';
 import { html, type Markup } from '../html.ts';
-import { texts } from '../texts.ts';
+import type { Texts } from '../texts/english.ts';
 import { facts, failureMark, layout } from './layout.ts';
 import { type LoginForm, loginForm } from './login-form.ts';
 
 export interface FailureView {
+  readonly texts: Texts;
   readonly version: string;
   readonly error: SidebearerError;
   readonly credential: string | undefined;
@@ -18,18 +19,19 @@ export interface FailureView {
 
 const MAX_DESCRIPTION_LENGTH = 300;
 
-export function failurePage({ version, error, credential, description, again }: FailureView): Markup {
+export function failurePage({ texts, version, error, credential, description, again }: FailureView): Markup {
   const words = texts.failure;
   const { row, details } = error;
+  const message = texts.error.message(error.code);
   const toStatus = html`<a href="/">${words.toStatus}</a>`;
   return layout(
-    { title: row.message, version },
+    { texts, title: message, version },
     html`<section class="card" role="alert">
 ${failureMark}
-<h1>${row.message}</h1>
+<h1>${message}</h1>
 ${details.reason !== undefined && html`<p class="lead">${details.reason}</p>`}
 <h2>${words.next}</h2>
-<p>${error.next}</p>
+<p>${texts.error.next(error.code, error.next)}</p>
 ${facts([
   [words.code, html`<code>${error.code}</code>`],
   [words.status, row.status],
@@ -41,7 +43,7 @@ ${facts([
 ])}
 ${
   again !== undefined && 'form' in again
-    ? loginForm(again.form, toStatus)
+    ? loginForm(texts, again.form, toStatus)
     : html`<div class="actions">${again !== undefined && html`<a class="button" href="${again.href}">${words.again}</a>`}${toStatus}</div>`
 }
 </section>`,

@@ -1,9 +1,10 @@
 // What all pages have in common: landmarks, the style sheet, the mark, a way home. No script, nothing fetched.
 import { type Content, html, type Markup, verbatim } from '../html.ts';
-import { texts } from '../texts.ts';
+import type { Texts } from '../texts/english.ts';
 import { style } from './style.ts';
 
 export interface PageFrame {
+  readonly texts: Texts;
   readonly title: string;
   readonly version: string;
   /** Seconds after which the browser loads the page again. */
@@ -21,7 +22,7 @@ stroke-linejoin="round" stroke-linecap="round"/></svg>`;
 
 /** A whole document around `content`, which is what stands in `main`. */
 export function layout(frame: PageFrame, content: Content): Markup {
-  const { refreshSeconds } = frame;
+  const { texts, refreshSeconds } = frame;
   return html`<!doctype html>
 <html lang="${texts.language}">
 <head>

@@ -1,7 +1,7 @@
 // The button that starts a login: a form, because a GET must never fill the store, and the question that goes with it.
 import type { Account } from '../../providers/provider.ts';
 import { type Content, html, type Markup } from '../html.ts';
-import { texts } from '../texts.ts';
+import type { Texts } from '../texts/english.ts';
 import { accountName } from './account.ts';
 
 export interface LoginForm {
@@ -16,7 +16,7 @@ export interface LoginForm {
 }
 
 /** @param beside what else stands in the row of the button */
-export function loginForm(form: LoginForm, beside: Content): Markup {
+export function loginForm(texts: Texts, form: LoginForm, beside: Content): Markup {
   const words = texts.start;
   return html`<form method="post" action="/oauth/start">
 <input type="hidden" name="credential" value="${form.credential}">${
@@ -25,7 +25,7 @@ export function loginForm(form: LoginForm, beside: Content): Markup {
 ${
   form.asksToReplace &&
   html`<div class="check"><input type="checkbox" id="replace" name="replace" value="yes" aria-describedby="replace-hint">
-<div><label for="replace">${words.replace}</label><div class="soft" id="replace-hint">${words.stored}: ${form.account === undefined ? words.unknownAccount : accountName(form.account)}. ${words.replaceHint}</div></div></div>`
+<div><label for="replace">${words.replace}</label><div class="soft" id="replace-hint">${words.stored}: ${form.account === undefined ? words.unknownAccount : accountName(texts, form.account)}. ${words.replaceHint}</div></div></div>`
 }
 <div class="actions"><button class="button" type="submit">${form.label}</button>${beside}</div>
 </form>`;

@@ -1,7 +1,7 @@
 // A moment as people read it ("in 4 d 23 h", with the date beside it) and as machines do (<time datetime>).
 // A provider may tell any number: what is no date is said to be unknown, never thrown.
 import { html, type Markup } from '../html.ts';
-import { texts } from '../texts.ts';
+import type { Texts } from '../texts/english.ts';
 
 const second = 1000;
 const minute = 60 * second;
@@ -9,13 +9,17 @@ const hour = 60 * minute;
 const day = 24 * hour;
 
 /** @param atMs wall ms */
-export function moment(atMs: number, nowMs: number): Markup {
+export function moment(texts: Texts, atMs: number, nowMs: number): Markup {
   const date = new Date(atMs);
   if (Number.isNaN(date.getTime())) return html`${texts.unknown}`;
   const iso = date.toISOString();
   const [{ in: ahead, ago, now }, distanceMs] = [texts.time, atMs - nowMs];
   const relative =
-    Math.abs(distanceMs) < second ? now : distanceMs > 0 ? ahead(span(distanceMs)) : ago(span(-distanceMs));
+    Math.abs(distanceMs) < second
+      ? now
+      : distanceMs > 0
+        ? ahead(span(texts, distanceMs))
+        : ago(span(texts, -distanceMs));
   return html`<time datetime="${iso}">${relative} <span class="soft">${iso.slice(0, 16).replace('T', ' ')} UTC</span></time>`;
 }
 
@@ -26,7 +30,7 @@ export function timeOfDay(atMs: number): Markup {
 }
 
 /** The two largest units that say something. */
-function span(ms: number): string {
+function span(texts: Texts, ms: number): string {
   const { units } = texts.time;
   const parts = (large: number, largeUnit: string, small: number, smallUnit: string): string => {
     const [whole, rest] = [Math.floor(ms / large), Math.floor((ms % large) / small)];

@@ -2,11 +2,12 @@
 import type { CredentialStatus } from '../../credentials/bearer.ts';
 import type { Account } from '../../providers/provider.ts';
 import { html, type Markup } from '../html.ts';
-import { texts } from '../texts.ts';
+import type { Texts } from '../texts/english.ts';
 import { layout } from './layout.ts';
 import { loginForm } from './login-form.ts';
 
 export interface StartView {
+  readonly texts: Texts;
   readonly version: string;
   readonly credential: string;
   readonly asksToReplace: boolean;
@@ -27,11 +28,11 @@ export interface StartView {
 }
 
 export function startPage(view: StartView): Markup {
+  const { texts, credential, account, asksToReplace, authorizeHost, port, name } = view;
   const words = texts.start;
-  const { credential, account, asksToReplace, authorizeHost, port, name } = view;
   const form = { credential, asksToReplace, account, isMoved: view.isMoved, label: words.go(authorizeHost) };
   return layout(
-    { title: words.title(credential), version: view.version },
+    { texts, title: words.title(credential), version: view.version },
     html`<h1>${words.title(credential)}</h1>
 <p class="lead">${words.lead}</p>
 ${
@@ -47,22 +48,22 @@ ${
 <ol class="steps"><li>${words.step1(authorizeHost)}</li>
 <li>${words.step2} <code>${view.redirectUri}</code></li>
 <li>${words.step3}</li></ol>
-${loginForm(form, html`<span class="soft">${words.time}</span>`)}
+${loginForm(texts, form, html`<span class="soft">${words.time}</span>`)}
 </section>`,
   );
 }
 
 /** Which of several; or that there is none. */
-export function choicePage(version: string, credentials: readonly CredentialStatus[]): Markup {
+export function choicePage(texts: Texts, version: string, credentials: readonly CredentialStatus[]): Markup {
   const words = texts.start;
   if (credentials.length === 0) {
     return layout(
-      { title: words.nothingTitle, version },
+      { texts, title: words.nothingTitle, version },
       html`<h1>${words.nothingTitle}</h1><p class="lead">${words.nothing}</p><p><a href="/">${texts.failure.toStatus}</a></p>`,
     );
   }
   return layout(
-    { title: words.choose, version },
+    { texts, title: words.choose, version },
     html`<h1>${words.choose}</h1>
 <p class="lead">${words.chooseLead}</p>
 <ul class="choices">${credentials.map(

@@ -2,12 +2,13 @@
 import type { CredentialStatus } from '../../credentials/bearer.ts';
 import { catalogue, type ErrorCode } from '../../errors/catalogue.ts';
 import { html, type Markup } from '../html.ts';
-import { texts } from '../texts.ts';
+import type { Texts } from '../texts/english.ts';
 import { accountFacts, tokenLife } from './account.ts';
 import { facts, layout, successMark } from './layout.ts';
 import { moment } from './moment.ts';
 
 export interface SuccessView {
+  readonly texts: Texts;
   readonly version: string;
   readonly nowMs: number;
   readonly status: CredentialStatus;
@@ -16,25 +17,25 @@ export interface SuccessView {
   readonly warnings: readonly ErrorCode[];
 }
 
-export function successPage({ version, nowMs, status, storedIn, warnings }: SuccessView): Markup {
+export function successPage({ texts, version, nowMs, status, storedIn, warnings }: SuccessView): Markup {
   const words = texts.success;
   const { refreshDueAtMs } = status;
   return layout(
-    { title: words.title, version },
+    { texts, title: words.title, version },
     html`<section class="card" role="status">
 ${successMark}
 <h1>${words.title}</h1>
 <p class="lead">${words.lead(status.name)}</p>
 ${facts([
-  ...accountFacts(status.account),
-  [texts.status.token, tokenLife(status, nowMs)],
-  [texts.status.nextRefresh, refreshDueAtMs !== undefined && moment(refreshDueAtMs, nowMs)],
+  ...accountFacts(texts, status.account),
+  [texts.status.token, tokenLife(texts, status, nowMs)],
+  [texts.status.nextRefresh, refreshDueAtMs !== undefined && moment(texts, refreshDueAtMs, nowMs)],
   [words.storedIn, storedIn],
 ])}
 ${warnings.map(
   (
     code,
-  ) => html`<div class="note warn"><h2>${words.warning}</h2><p>${catalogue[code].message}. ${catalogue[code].next}</p>
+  ) => html`<div class="note warn"><h2>${words.warning}</h2><p>${texts.error.message(code)}. ${texts.error.next(code, catalogue[code].next)}</p>
 <p class="soft">${texts.failure.code} <code>${code}</code></p></div>`,
 )}
 <div class="actions"><a class="button quiet" href="/">${words.toStatus}</a></div>

@@ -1,8 +1,12 @@
 // Every sentence of the pages, in English. Another language is another file of this shape. The failures' own
 // sentences stand in the error catalogue.
-import type { PublishedState } from '../credentials/bearer.ts';
+import type { PublishedState } from '../../credentials/bearer.ts';
+import { catalogue, type ErrorCode } from '../../errors/catalogue.ts';
 
-export const texts = {
+/** What a page says, in one language. */
+export type Texts = typeof english;
+
+export const english = {
   language: 'en',
   product: 'Sidebearer',
   home: 'Status',
@@ -122,10 +126,16 @@ export const texts = {
     'This port is held by Sidebearer. It keeps the port and its pending logins; nothing was cancelled.\n' +
     'To free the port, move the listener with the setting listen.oauth, or stop Sidebearer.\n',
 
+  error: {
+    message: (code: ErrorCode): string => catalogue[code].message,
+    /** @param next the step as the error itself gives it, in English: where it is not the catalogue's it knows more */
+    next: (_code: ErrorCode, next: string): string => next,
+  },
+
   time: {
     now: 'now',
     in: (span: string) => `in ${span}`,
     ago: (span: string) => `${span} ago`,
     units: { day: 'd', hour: 'h', minute: 'min', second: 's' },
   },
-} as const;
+};

@@ -1,0 +1,138 @@
+// Every sentence of the pages, in Simplified Chinese.
+import { catalogue } from '../../errors/catalogue.ts';
+import { chineseFailures } from './chinese-failures.ts';
+import { english, type Texts } from './english.ts';
+
+/** Next steps that an error gives instead of its row's. */
+const otherSteps: Readonly<Record<string, string>> = {
+  'Put a new refresh token into refreshToken and restart.': '请在 refreshToken 中放入新的刷新令牌，然后重新启动。',
+};
+
+export const chinese: Texts = {
+  language: 'zh-Hans',
+  product: english.product,
+  home: '状态',
+  version: english.version,
+  skip: '跳到内容',
+  unknown: '未知',
+
+  status: {
+    title: '凭据',
+    summary: (usable, all) =>
+      usable === all
+        ? all === 1
+          ? '凭据有可用的令牌。'
+          : `全部 ${all} 个凭据都有可用的令牌。`
+        : `${all} 个凭据中有 ${usable} 个有可用的令牌。`,
+    none: '没有配置任何凭据。',
+    asOf: '截至',
+    refreshes: '此页面每 5 秒自动更新。',
+    stopRefreshing: '停止更新',
+    stands: '此页面不会自动更新。',
+    goOnRefreshing: '每 5 秒更新',
+    notices: '通知',
+    provider: { codex: 'Codex', oidc: 'OpenID Connect', oauth2: 'OAuth 2.0', file: '令牌文件' },
+    grant: {
+      authorization_code: '登录',
+      refresh_token: '刷新令牌',
+      client_credentials: '客户端凭证',
+      file: '由其他程序写入',
+    },
+    state: {
+      absent: '还没有令牌',
+      dead: '需要登录',
+      cooling: '失败后等待中',
+      refreshing: '正在刷新',
+      refused: '被上游拒绝',
+      due: '应当刷新',
+      fresh: '就绪',
+    },
+    deadWithoutLogin: '需要新的刷新令牌',
+    account: '账号',
+    plan: '套餐',
+    accountId: '账号 ID',
+    token: '令牌',
+    noToken: '无',
+    tokenUntil: '过期时间：',
+    tokenSince: '已过期：',
+    tokenUnknown: '有效，过期时间未告知',
+    nextRefresh: '下次刷新',
+    lastRefresh: '上次刷新',
+    cooling: '再次尝试',
+    grantEnds: '登录结束',
+    waiting: '等待中的请求',
+    breaker: '令牌端点',
+    breakerState: {
+      open: '失败次数太多，暂时不再访问',
+      half_open: '失败次数太多之后，正在重新尝试',
+    },
+    dirtyTitle: '最新的令牌尚未保存',
+    dirty: '它正在使用中，每秒重试保存。在保存成功之前重启可能需要重新登录。',
+    lastError: '最近一次失败',
+    failedAt: '失败于',
+    logIn: (name) => `登录 ${name}`,
+    logInAgain: (name) => `重新登录 ${name}`,
+  },
+
+  start: {
+    title: (name) => `登录 ${name}`,
+    lead: '登录只有三步，不到一分钟。',
+    step1: (where) => `你前往 ${where} 并在那里登录。密码只留在那里。`,
+    step2: '它把这个浏览器送回',
+    step3: 'Sidebearer 取得令牌，保存它，并向你显示结果。令牌不会经过这个浏览器。',
+    go: (where) => `继续前往 ${where}`,
+    time: '你有 30 分钟来完成。',
+    stored: '现在保存的是',
+    unknownAccount: '一个未知的账号',
+    replace: '替换账号',
+    replaceHint: '不勾选时，只接受现在所保存账号的登录。',
+    portTitle: '这个浏览器会被送回另一个端口',
+    port: (used, registered) =>
+      `你在端口 ${used} 打开了此页面，但提供方会把浏览器送到端口 ${registered}。请先转发那个端口，再在那里打开此页面：`,
+    portLink: '在正确的端口打开此页面',
+    nameTitle: '这个浏览器会被送回另一个名称',
+    name: (used, registered) =>
+      `你以 ${used} 打开了此页面，但提供方会把浏览器送到 ${registered}，而这次登录的 Cookie 不在两者之间共享。请在那里打开此页面。`,
+    choose: '哪个凭据？',
+    chooseLead: '请选择要登录的凭据。',
+    nothingTitle: '没有可登录的',
+    nothing: '没有任何已配置的凭据是通过登录获得的。',
+  },
+
+  success: {
+    title: '你已登录',
+    lead: (name) => `${name} 有了新的令牌。可以关闭此页面。`,
+    storedIn: '保存在',
+    warning: '有一件事需要知道',
+    toStatus: '查看所有凭据',
+  },
+
+  failure: {
+    next: '怎么办',
+    details: '详情',
+    code: '错误码',
+    status: 'HTTP 状态',
+    credential: '凭据',
+    providerCode: '提供方的错误码',
+    providerStatus: '提供方的 HTTP 状态',
+    description: '提供方说',
+    systemCode: '系统错误码',
+    again: '重试',
+    toStart: '开始登录',
+    toStatus: '前往状态页',
+  },
+
+  cancel: english.cancel,
+
+  error: {
+    message: (code) => chineseFailures[code]?.[0] ?? catalogue[code].message,
+    next: (code, next) => (next === catalogue[code].next ? chineseFailures[code]?.[1] : otherSteps[next]) ?? next,
+  },
+
+  time: {
+    now: '现在',
+    in: (span) => `${span}后`,
+    ago: (span) => `${span}前`,
+    units: { day: '天', hour: '小时', minute: '分钟', second: '秒' },
+  },
+};
