@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { STATUS_CODES } from 'node:http';
 import type { SidebearerError } from '../errors/sidebearer-error.ts';
 import type { Markup } from './html.ts';
+import { liveScriptSource } from './pages/live-script.ts';
 import { styleSource } from './pages/style.ts';
 
 export interface Answer {
@@ -11,6 +12,8 @@ export interface Answer {
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | string[]>>;
   readonly body: string;
+  /** What goes on after the head, for as long as the browser stays; there is no body then. */
+  readonly stream?: (response: ServerResponse) => void;
 }
 
 /**
@@ -18,13 +21,15 @@ export interface Answer {
  * @param formTargets origins, besides our own, that a form's answer may lead to. Chromium holds `form-action` against
  *   every redirect, and a provider may send the browser on to further ones that nobody here knows (a broker): beyond
  *   the named origins any https one is allowed. docs/decisions/001-form-action.md
+ * @param isLive the page has the one script, which reads /events
  */
-function secureHeaders(formTargets: readonly string[] = []): Record<string, string> {
+function secureHeaders(formTargets: readonly string[] = [], isLive = false): Record<string, string> {
   const beyond = formTargets.length > 0 ? ['https:'] : [];
   const formAction = ["'self'", ...new Set(formTargets.map(sourceOf)), ...beyond].join(' ');
   return {
     'content-security-policy':
       `default-src 'none'; style-src ${styleSource}; img-src data:; form-action ${formAction}; ` +
+      (isLive ? `script-src ${liveScriptSource}; connect-src 'self'; ` : '') +
       "frame-ancestors 'none'; base-uri 'none'",
     'x-content-type-options': 'nosniff',
     'x-frame-options': 'DENY',
@@ -44,6 +49,16 @@ function sourceOf(origin: string): string {
 export function pageAnswer(status: number, page: Markup, formTargets: readonly string[] = []): Answer {
   const headers = { ...secureHeaders(formTargets), 'content-type': 'text/html; charset=utf-8' };
   return { status, headers, body: page.toString() };
+}
+
+/** The status page: with its script. */
+export function livePageAnswer(page: Markup): Answer {
+  const headers = { ...secureHeaders([], true), 'content-type': 'text/html; charset=utf-8' };
+  return { status: 200, headers, body: page.toString() };
+}
+
+export function streamAnswer(contentType: string, stream: (response: ServerResponse) => void): Answer {
+  return { status: 200, headers: { ...secureHeaders(), 'content-type': contentType }, body: '', stream };
 }
 
 export function jsonAnswer(status: number, value: unknown): Answer {
@@ -86,6 +101,12 @@ export function sendAnswer(request: IncomingMessage, response: ServerResponse, a
   // A body that is still coming is not waited for: the answer goes first, the rest is read into nothing.
   const isCutShort = !request.complete && hasBody(request);
   request.resume();
+  if (answer.stream !== undefined && request.method !== 'HEAD') {
+    response.writeHead(answer.status, { ...answer.headers, connection: 'close' });
+    response.flushHeaders();
+    answer.stream(response);
+    return;
+  }
   response.writeHead(answer.status, {
     ...answer.headers,
     'content-length': Buffer.byteLength(answer.body),

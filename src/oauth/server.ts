@@ -80,6 +80,7 @@ export function createOAuthServer(options: OAuthServerOptions): OAuthServer {
 
   const routes: Routes = new Map([
     ['/', { GET: status.page }],
+    ['/events', { GET: status.live.endpoint }],
     ['/status.json', { GET: status.json }],
     ['/oauth/start', { GET: start.show, POST: start.begin }],
     ['/oauth/callback', { GET: callback }],
@@ -153,6 +154,7 @@ export function createOAuthServer(options: OAuthServerOptions): OAuthServer {
 
     async close(graceMs = 35_000) {
       logins.close();
+      status.live.close();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       const grace = new AbortController();
       const settled = Promise.all([closed, ...atWork]).then(() => undefined);

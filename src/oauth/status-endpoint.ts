@@ -2,8 +2,10 @@
 // CredentialStatus holds none.
 import type { Clock } from '../clock.ts';
 import type { ManagedCredential } from '../credentials/bearer.ts';
-import { jsonAnswer, pageAnswer } from './answer.ts';
-import { statusPage } from './pages/status-page.ts';
+import { jsonAnswer, livePageAnswer, pageAnswer } from './answer.ts';
+import { createLive, type Live } from './live.ts';
+import { statusPage, statusRegions } from './pages/status-page.ts';
+import type { Texts } from './texts/english.ts';
 import type { Endpoint } from './visit.ts';
 
 export interface StatusOptions {
@@ -13,18 +15,38 @@ export interface StatusOptions {
   readonly notices: () => readonly string[];
 }
 
-export function createStatusEndpoints(options: StatusOptions): { readonly page: Endpoint; readonly json: Endpoint } {
+export interface StatusEndpoints {
+  readonly page: Endpoint;
+  readonly json: Endpoint;
+  readonly live: Live;
+}
+
+/** Rendering one credential takes some 20 µs: ten thousand are looked at less often. */
+const INTERVAL_MS = 1_000;
+
+export function createStatusEndpoints(options: StatusOptions): StatusEndpoints {
   const { version, clock, credentials, notices } = options;
+  const viewFor = (texts: Texts) => ({
+    texts,
+    version,
+    nowMs: clock.wallMs(),
+    credentials: [...credentials.values()].map((credential) => ({
+      status: credential.status(),
+      hasLogin: credential.login !== undefined,
+    })),
+    notices: notices(),
+  });
   return {
-    page: ({ query, texts }) => {
-      const views = [...credentials.values()].map((credential) => ({
-        status: credential.status(),
-        hasLogin: credential.login !== undefined,
-      }));
-      const isRefreshing = query.get('refresh') !== 'off';
-      const view = { texts, version, nowMs: clock.wallMs(), credentials: views, notices: notices(), isRefreshing };
-      return pageAnswer(200, statusPage(view));
+    page({ query, texts }) {
+      const isLive = query.get('refresh') !== 'off';
+      const page = statusPage({ ...viewFor(texts), isLive });
+      return isLive ? livePageAnswer(page) : pageAnswer(200, page);
     },
     json: () => jsonAnswer(200, { version, credentials: [...credentials.values()].map((each) => each.status()) }),
+    live: createLive({
+      clock,
+      render: (texts) => statusRegions(viewFor(texts)),
+      intervalMs: Math.max(INTERVAL_MS, credentials.size),
+    }),
   };
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
 import t from 'tap';
 import { ask, beginLogin, codeOf, comeBack, createFakeCredential, startPort } from './_fakes.ts';
@@ -35,16 +36,26 @@ t.test('every answer carries the secure headers', async (t) => {
   }
 });
 
-t.test('no page has a script, an event handler or anything to fetch', async (t) => {
-  const { port } = await startPort(t, [createFakeCredential()]);
-  for (const path of ['/', '/oauth/start', '/oauth/callback', '/nowhere']) {
-    const { body } = await ask(port, path);
-    t.notMatch(body, /<script|\son\w+=|style="|@import|src=|<link(?! rel="icon" href="data:)/);
-    t.match(body, '<html lang="en">');
-    t.match(body, '<main id="content">');
-    t.match(body, 'name="viewport"');
-  }
-});
+t.test(
+  'no page has an event handler, anything to fetch, or a script but for the one that its policy names',
+  async (t) => {
+    const { port } = await startPort(t, [createFakeCredential()]);
+    for (const path of ['/', '/?refresh=off', '/oauth/start', '/oauth/callback', '/nowhere']) {
+      const page = await ask(port, path);
+      const policy = String(page.headers['content-security-policy']);
+      const [, script] = /<script>(.*?)<\/script>/s.exec(page.body) ?? [];
+      const hash = script === undefined ? undefined : createHash('sha256').update(script).digest('base64');
+      t.equal(script !== undefined, path === '/', path);
+      if (hash === undefined) t.notMatch(policy, 'script-src');
+      else t.match(policy, `script-src 'sha256-${hash}'; connect-src 'self';`);
+      const body = page.body.replace(`<script>${script}</script>`, '');
+      t.notMatch(body, /<script|\son\w+=|style="|@import|src=|<link(?! rel="icon" href="data:)/);
+      t.match(body, '<html lang="en">');
+      t.match(body, '<main id="content">');
+      t.match(body, 'name="viewport"');
+    }
+  },
+);
 
 t.test('an unknown page is 404 `page_unknown`, whatever it is', async (t) => {
   const { port, events } = await startPort(t, [createFakeCredential()]);

@@ -88,9 +88,12 @@ t.test(
 t.test('a credential with a login has a link to it, others have none', async (t) => {
   t.match(
     await pageOf(t, { state: 'absent' }),
-    '<a class="button" href="/oauth/start?credential=codex">Log in for codex',
+    '<a class="button" href="/oauth/start?credential=codex" data-key="login">Log in for codex',
   );
-  t.match(await pageOf(t, { state: 'fresh' }), '<a class="button quiet" href="/oauth/start?credential=codex">');
+  t.match(
+    await pageOf(t, { state: 'fresh' }),
+    '<a class="button quiet" href="/oauth/start?credential=codex" data-key="login">',
+  );
   const machine = await pageOf(t, { state: 'dead', grant: 'refresh_token' }, { hasLogin: false });
   t.notMatch(machine, 'href="/oauth/start');
   t.match(machine, 'Needs a new refresh token');
@@ -117,7 +120,7 @@ t.test('/status.json is the version and the statuses as they are, nothing else',
 t.test('the page updates itself unless told not to, and shows notices as text', async (t) => {
   const { port } = await startPort(t, [], { notices: () => ['Move <the> port'] });
   const page = (await ask(port, '/')).body;
-  t.match(page, '<meta http-equiv="refresh" content="5">');
+  t.match(page, '<noscript><meta http-equiv="refresh" content="5"></noscript>');
   t.match(page, 'Move &lt;the&gt; port');
   t.match(page, 'No credential is configured.');
   t.notMatch((await ask(port, '/?refresh=off')).body, 'http-equiv="refresh"');

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import t from 'tap';
 import { demoClient } from '../../demo/provider.ts';
+import { logIn } from './_login.ts';
 import { runProgram } from './_process.ts';
 import { callEcho, createWorld, metric } from './_world.ts';
 
@@ -109,3 +110,33 @@ t.test('a denied login is authorize_denied, with the next step, and the next try
   await program.end();
   await world.close();
 });
+
+t.test(
+  'the status page follows a login, a refresh and a restart by itself, and keeps the focus',
+  { skip },
+  async (t) => {
+    const world = await createWorld({ tokenSeconds: 60 });
+    let program = await runProgram(world.config());
+    const { page, close } = await openBrowser();
+    await page.goto(world.oauthUrl);
+    await page.getByText('This page is live.').waitFor();
+    await page.getByText('No token yet').waitFor();
+    await page.getByRole('link', { name: 'Log in for demo' }).focus();
+    const loadedAt = await page.evaluate(() => performance.timeOrigin);
+
+    await logIn(world.oauthUrl, 'demo');
+    await page.getByText('Ready', { exact: true }).waitFor();
+    await page.getByText(demoClient.email).waitFor();
+    t.equal(await page.locator(':focus').innerText(), 'Log in again for demo', 'the focus stays');
+
+    await program.end('SIGKILL');
+    await page.getByText('The connection to Sidebearer is lost.').waitFor();
+    program = await runProgram(world.config());
+    await page.getByText('This page is live.').waitFor();
+    await page.getByText('Ready', { exact: true }).waitFor();
+    t.equal(await page.evaluate(() => performance.timeOrigin), loadedAt, 'it was never loaded again');
+    await close();
+    t.equal(await program.end(), 0);
+    await world.close();
+  },
+);

@@ -1,14 +1,15 @@
 // What all pages have in common: landmarks, the style sheet, the mark, a way home. No script, nothing fetched.
 import { type Content, html, type Markup, verbatim } from '../html.ts';
 import type { Texts } from '../texts/english.ts';
+import { liveScript } from './live-script.ts';
 import { style } from './style.ts';
 
 export interface PageFrame {
   readonly texts: Texts;
   readonly title: string;
   readonly version: string;
-  /** Seconds after which the browser loads the page again. */
-  readonly refreshSeconds?: number;
+  /** It is kept up to date by the script; a browser without loads it again after so many seconds. */
+  readonly live?: { readonly refreshSeconds: number };
 }
 
 const icon =
@@ -22,16 +23,16 @@ stroke-linejoin="round" stroke-linecap="round"/></svg>`;
 
 /** A whole document around `content`, which is what stands in `main`. */
 export function layout(frame: PageFrame, content: Content): Markup {
-  const { texts, refreshSeconds } = frame;
+  const { texts, live } = frame;
   return html`<!doctype html>
 <html lang="${texts.language}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">${
-    refreshSeconds !== undefined &&
+    live !== undefined &&
     html`
-<meta http-equiv="refresh" content="${refreshSeconds}">`
+<noscript><meta http-equiv="refresh" content="${live.refreshSeconds}"></noscript>`
   }
 <title>${frame.title} · ${texts.product}</title>
 <link rel="icon" href="${icon}">
@@ -43,7 +44,11 @@ export function layout(frame: PageFrame, content: Content): Markup {
 <main id="content">
 ${content}
 </main>
-<footer>${texts.version(frame.version)}</footer>
+<footer>${texts.version(frame.version)}</footer>${
+    live !== undefined &&
+    html`
+<script>${verbatim(liveScript)}</script>`
+  }
 </body>
 </html>
 `;

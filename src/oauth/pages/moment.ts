@@ -23,12 +23,6 @@ export function moment(texts: Texts, atMs: number, nowMs: number): Markup {
   return html`<time datetime="${iso}">${relative} <span class="soft">${iso.slice(0, 16).replace('T', ' ')} UTC</span></time>`;
 }
 
-/** The time of day alone. */
-export function timeOfDay(atMs: number): Markup {
-  const iso = new Date(atMs).toISOString();
-  return html`<time datetime="${iso}">${iso.slice(11, 19)} UTC</time>`;
-}
-
 /** The two largest units that say something. */
 function span(texts: Texts, ms: number): string {
   const { units } = texts.time;

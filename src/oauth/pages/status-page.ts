@@ -4,7 +4,7 @@ import { type Content, html, type Markup } from '../html.ts';
 import type { Texts } from '../texts/english.ts';
 import { accountFacts, tokenLife } from './account.ts';
 import { facts, layout } from './layout.ts';
-import { moment, timeOfDay } from './moment.ts';
+import { moment } from './moment.ts';
 
 export interface StatusView {
   readonly texts: Texts;
@@ -12,7 +12,8 @@ export interface StatusView {
   readonly nowMs: number;
   readonly credentials: readonly { readonly status: CredentialStatus; readonly hasLogin: boolean }[];
   readonly notices: readonly string[];
-  readonly isRefreshing: boolean;
+  /** It is kept up to date: by its script, else by loading it again. */
+  readonly isLive: boolean;
 }
 
 const tones: Readonly<Record<PublishedState, 'good' | 'busy' | 'warn' | 'bad' | 'calm'>> = {
@@ -25,50 +26,107 @@ const tones: Readonly<Record<PublishedState, 'good' | 'busy' | 'warn' | 'bad' | 
   fresh: 'good',
 };
 
+/** A part of the page that changes by itself: the content of the element with this id. */
+export interface Region {
+  readonly id: string;
+  readonly content: string;
+}
+
+type StatusFacts = Pick<StatusView, 'texts' | 'nowMs' | 'credentials' | 'notices'>;
+
 export function statusPage(view: StatusView): Markup {
-  const { texts, credentials, notices, nowMs, isRefreshing, version } = view;
+  const { texts, credentials, isLive, version } = view;
   const words = texts.status;
-  const usable = credentials.filter(({ status }) => status.usable).length;
   return layout(
-    { texts, title: words.title, version, ...(isRefreshing ? { refreshSeconds: 5 } : {}) },
+    { texts, title: words.title, version, ...(isLive ? { live: { refreshSeconds: 5 } } : {}) },
     html`<h1>${words.title}</h1>
-<p class="lead">${credentials.length === 0 ? words.none : words.summary(usable, credentials.length)}</p>
-${notices.length > 0 && html`<section class="card note warn" aria-label="${words.notices}">${notices.map((notice) => html`<p>${notice}</p>`)}</section>`}
-${credentials.map(({ status, hasLogin }) => card(texts, status, hasLogin, nowMs))}
-<p class="soft">${words.asOf} ${timeOfDay(nowMs)}. ${
-      isRefreshing
-        ? html`${words.refreshes} <a href="/?refresh=off">${words.stopRefreshing}</a>`
-        : html`${words.stands} <a href="/">${words.goOnRefreshing}</a>`
-    }</p>`,
+<p class="lead" id="summary" role="status">${summary(view)}</p>
+<div id="notices">${notices(view)}</div>
+${credentials.map((each) => card(view, each))}
+${isLive ? liveLine(texts) : html`<p class="soft">${words.stands} <a href="/">${words.goOnRefreshing}</a></p>`}`,
   );
 }
 
-function card(texts: Texts, status: CredentialStatus, hasLogin: boolean, nowMs: number): Markup {
+/** What the page shows now, region by region. */
+export function statusRegions(view: StatusFacts): Region[] {
+  const region = (id: string, content: Content): Region => ({ id, content: html`${content}`.toString() });
+  return [
+    region('summary', summary(view)),
+    region('notices', notices(view)),
+    ...view.credentials.flatMap((each) => [
+      region(`${idOf(each)}-state`, badge(view.texts, each)),
+      region(`${idOf(each)}-facts`, details(view, each)),
+      region(`${idOf(each)}-actions`, actions(view.texts, each)),
+    ]),
+  ];
+}
+
+type Shown = StatusView['credentials'][number];
+
+function idOf({ status }: Shown): string {
+  return `credential-${status.name}`;
+}
+
+function summary({ texts, credentials }: StatusFacts): string {
+  const usable = credentials.filter(({ status }) => status.usable).length;
+  return credentials.length === 0 ? texts.status.none : texts.status.summary(usable, credentials.length);
+}
+
+function notices({ texts, notices }: StatusFacts): Content {
+  if (notices.length === 0) return undefined;
+  const paragraphs = notices.map((notice) => html`<p>${notice}</p>`);
+  return html`<section class="card note warn" aria-label="${texts.status.notices}">${paragraphs}</section>`;
+}
+
+/** With the script: whether the stream stands. Without it: how to end the reloading. */
+function liveLine(texts: Texts): Markup {
+  const words = texts.status;
+  return html`<p class="soft" id="live"><span data-when="none">${words.refreshes} <a href="/?refresh=off">${words.stopRefreshing}</a></span>
+<span data-when="open" hidden>${words.live}</span><span data-when="lost" role="status" hidden>${words.lost}</span></p>`;
+}
+
+function card(view: StatusFacts, shown: Shown): Markup {
+  const { texts } = view;
+  const { status } = shown;
+  const id = idOf(shown);
+  const words = texts.status;
+  return html`<article class="card" aria-labelledby="${id}">
+<div class="top"><h2 id="${id}">${status.name}</h2><span id="${id}-state">${badge(texts, shown)}</span></div>
+<p class="soft">${words.provider[status.provider]} · ${words.grant[status.grant]}</p>
+<div id="${id}-facts">${details(view, shown)}</div>
+<div id="${id}-actions">${actions(texts, shown)}</div>
+</article>
+`;
+}
+
+function badge(texts: Texts, { status, hasLogin }: Shown): Markup {
+  const words = texts.status;
+  const label = status.state === 'dead' && !hasLogin ? words.deadWithoutLogin : words.state[status.state];
+  return html`<span class="badge ${tones[status.state]}">${label}</span>`;
+}
+
+function details({ texts, nowMs }: StatusFacts, { status }: Shown): Markup {
   const words = texts.status;
   const at = (atMs: number | undefined): Content => atMs !== undefined && moment(texts, atMs, nowMs);
   // A moment that is over although its event is still to come: it is coming now.
   const ahead = (atMs: number | undefined): Content =>
     atMs !== undefined && moment(texts, Math.max(atMs, nowMs), nowMs);
-  const label = status.state === 'dead' && !hasLogin ? words.deadWithoutLogin : words.state[status.state];
-  const id = `credential-${status.name}`;
-  return html`<article class="card" aria-labelledby="${id}">
-<div class="top"><h2 id="${id}">${status.name}</h2><span class="badge ${tones[status.state]}">${label}</span></div>
-<p class="soft">${words.provider[status.provider]} · ${words.grant[status.grant]}</p>
-${facts([
-  ...accountFacts(texts, status.account),
-  [words.token, tokenLife(texts, status, nowMs)],
-  [words.cooling, ahead(status.coolingUntilMs)],
-  [words.nextRefresh, status.coolingUntilMs === undefined && ahead(status.refreshDueAtMs)],
-  [words.lastRefresh, at(status.lastRefreshAtMs)],
-  [words.grantEnds, at(status.grantExpiresAtMs)],
-  [words.waiting, status.waiting > 0 && status.waiting],
-  [words.breaker, status.breaker !== 'closed' && words.breakerState[status.breaker]],
-])}
+  return html`${facts([
+    ...accountFacts(texts, status.account),
+    [words.token, tokenLife(texts, status, nowMs)],
+    [words.cooling, ahead(status.coolingUntilMs)],
+    [words.nextRefresh, status.coolingUntilMs === undefined && ahead(status.refreshDueAtMs)],
+    [words.lastRefresh, at(status.lastRefreshAtMs)],
+    [words.grantEnds, at(status.grantExpiresAtMs)],
+    [words.waiting, status.waiting > 0 && status.waiting],
+    [words.breaker, status.breaker !== 'closed' && words.breakerState[status.breaker]],
+  ])}
 ${status.isDirty && html`<div class="note warn"><h3>${words.dirtyTitle}</h3><p>${words.dirty}</p></div>`}
-${lastError(texts, status, nowMs)}
-${hasLogin && loginLink(texts, status)}
-</article>
-`;
+${lastError(texts, status, nowMs)}`;
+}
+
+function actions(texts: Texts, { status, hasLogin }: Shown): Content {
+  return hasLogin && loginLink(texts, status);
 }
 
 function lastError(texts: Texts, { lastError: error, usable }: CredentialStatus, nowMs: number): Content {
@@ -85,5 +143,5 @@ function loginLink(texts: Texts, { name, state, usable }: CredentialStatus): Mar
   const words = texts.status;
   const label = state === 'absent' && !usable ? words.logIn(name) : words.logInAgain(name);
   const href = `/oauth/start?credential=${encodeURIComponent(name)}`;
-  return html`<div class="actions"><a class="${isNeeded ? 'button' : 'button quiet'}" href="${href}">${label}</a></div>`;
+  return html`<div class="actions"><a class="${isNeeded ? 'button' : 'button quiet'}" href="${href}" data-key="login">${label}</a></div>`;
 }

@@ -25,9 +25,10 @@ export const chinese: Texts = {
           : `全部 ${all} 个凭据都有可用的令牌。`
         : `${all} 个凭据中有 ${usable} 个有可用的令牌。`,
     none: '没有配置任何凭据。',
-    asOf: '截至',
     refreshes: '此页面每 5 秒自动更新。',
     stopRefreshing: '停止更新',
+    live: '此页面实时更新。',
+    lost: '与 Sidebearer 的连接已断开。恢复后此页面会自动继续。',
     stands: '此页面不会自动更新。',
     goOnRefreshing: '每 5 秒更新',
     notices: '通知',

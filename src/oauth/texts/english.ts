@@ -23,9 +23,10 @@ export const english = {
           : `All ${all} credentials have a usable token.`
         : `${usable} of ${all} credentials ${usable === 1 ? 'has' : 'have'} a usable token.`,
     none: 'No credential is configured.',
-    asOf: 'As of',
     refreshes: 'This page updates itself every 5 seconds.',
     stopRefreshing: 'Stop updating',
+    live: 'This page is live.',
+    lost: 'The connection to Sidebearer is lost. This page goes on by itself as soon as it is back.',
     stands: 'This page does not update itself.',
     goOnRefreshing: 'Update every 5 seconds',
     notices: 'Notices',
