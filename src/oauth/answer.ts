@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { STATUS_CODES } from 'node:http';
 import type { SidebearerError } from '../errors/sidebearer-error.ts';
 import type { Markup } from './html.ts';
-import { liveScriptSource } from './pages/live-script.ts';
+import type { PageScript } from './pages/scripts.ts';
 import { styleSource } from './pages/style.ts';
 
 export interface Answer {
@@ -21,15 +21,16 @@ export interface Answer {
  * @param formTargets origins, besides our own, that a form's answer may lead to. Chromium holds `form-action` against
  *   every redirect, and a provider may send the browser on to further ones that nobody here knows (a broker): beyond
  *   the named origins any https one is allowed. docs/decisions/001-form-action.md
- * @param isLive the page has the one script, which reads /events
+ * @param script the one that the page has
  */
-function secureHeaders(formTargets: readonly string[] = [], isLive = false): Record<string, string> {
+function secureHeaders(formTargets: readonly string[] = [], script?: PageScript): Record<string, string> {
   const beyond = formTargets.length > 0 ? ['https:'] : [];
   const formAction = ["'self'", ...new Set(formTargets.map(sourceOf)), ...beyond].join(' ');
   return {
     'content-security-policy':
       `default-src 'none'; style-src ${styleSource}; img-src data:; form-action ${formAction}; ` +
-      (isLive ? `script-src ${liveScriptSource}; connect-src 'self'; ` : '') +
+      (script === undefined ? '' : `script-src ${script.source}; `) +
+      (script?.connects === true ? "connect-src 'self'; " : '') +
       "frame-ancestors 'none'; base-uri 'none'",
     'x-content-type-options': 'nosniff',
     'x-frame-options': 'DENY',
@@ -46,15 +47,13 @@ function sourceOf(origin: string): string {
   return origin.includes('[') ? new URL(origin).protocol : origin;
 }
 
-export function pageAnswer(status: number, page: Markup, formTargets: readonly string[] = []): Answer {
-  const headers = { ...secureHeaders(formTargets), 'content-type': 'text/html; charset=utf-8' };
+export function pageAnswer(
+  status: number,
+  page: Markup,
+  needs: { readonly formTargets?: readonly string[]; readonly script?: PageScript } = {},
+): Answer {
+  const headers = { ...secureHeaders(needs.formTargets, needs.script), 'content-type': 'text/html; charset=utf-8' };
   return { status, headers, body: page.toString() };
-}
-
-/** The status page: with its script. */
-export function livePageAnswer(page: Markup): Answer {
-  const headers = { ...secureHeaders([], true), 'content-type': 'text/html; charset=utf-8' };
-  return { status: 200, headers, body: page.toString() };
 }
 
 export function streamAnswer(contentType: string, stream: (response: ServerResponse) => void): Answer {

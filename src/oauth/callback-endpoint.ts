@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts';
 import { type Answer, jsonAnswer, pageAnswer, withHeaders } from './answer.ts';
 import type { Failures } from './failures.ts';
 import type { Logins } from './logins.ts';
+import { countdownScript } from './pages/scripts.ts';
 import { successPage } from './pages/success-page.ts';
 import type { Endpoint } from './visit.ts';
 
@@ -33,7 +34,9 @@ export function createCallbackEndpoint(options: CallbackOptions): Endpoint {
       const status = end.credential.status();
       answer = wantsJson
         ? jsonAnswer(200, { credential: status, warnings })
-        : pageAnswer(200, successPage({ texts, version, nowMs: clock.wallMs(), status, storedIn, warnings }));
+        : pageAnswer(200, successPage({ texts, version, nowMs: clock.wallMs(), status, storedIn, warnings }), {
+            script: countdownScript,
+          });
     }
     return end.setCookie === undefined ? answer : withHeaders(answer, { 'set-cookie': end.setCookie });
   };

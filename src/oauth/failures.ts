@@ -30,7 +30,10 @@ export function createFailures(
     const again = againBy(texts, error, credential, origin);
     const view = { texts, version, error, credential: credential?.name, description, again };
     const page = failurePage(view);
-    return withHeaders(pageAnswer(error.row.status, page, origin === undefined ? [] : [origin]), retryAfter);
+    return withHeaders(
+      pageAnswer(error.row.status, page, origin === undefined ? {} : { formTargets: [origin] }),
+      retryAfter,
+    );
   };
 }
 

@@ -65,7 +65,7 @@ export function createStartEndpoints(options: StartOptions): { readonly show: En
         ...(registeredPort === undefined ? {} : { port: portMismatch(host.port, registeredPort, redirectUri, name) }),
       };
       // The provider may send the browser straight back: that redirect, too, belongs to the form.
-      return pageAnswer(200, startPage(view), [target.origin, new URL(redirectUri).origin]);
+      return pageAnswer(200, startPage(view), { formTargets: [target.origin, new URL(redirectUri).origin] });
     });
   };
 

@@ -2,8 +2,9 @@
 // CredentialStatus holds none.
 import type { Clock } from '../clock.ts';
 import type { ManagedCredential } from '../credentials/bearer.ts';
-import { jsonAnswer, livePageAnswer, pageAnswer } from './answer.ts';
+import { jsonAnswer, pageAnswer } from './answer.ts';
 import { createLive, type Live } from './live.ts';
+import { liveScript } from './pages/scripts.ts';
 import { statusPage, statusRegions } from './pages/status-page.ts';
 import type { Texts } from './texts/english.ts';
 import type { Endpoint } from './visit.ts';
@@ -40,7 +41,7 @@ export function createStatusEndpoints(options: StatusOptions): StatusEndpoints {
     page({ query, texts }) {
       const isLive = query.get('refresh') !== 'off';
       const page = statusPage({ ...viewFor(texts), isLive });
-      return isLive ? livePageAnswer(page) : pageAnswer(200, page);
+      return pageAnswer(200, page, isLive ? { script: liveScript } : {});
     },
     json: () => jsonAnswer(200, { version, credentials: [...credentials.values()].map((each) => each.status()) }),
     live: createLive({

@@ -1,30 +1,13 @@
 // One whole login in a real browser: the policies and cookies that only a browser enforces.
-import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { type Browser, chromium, type Page } from 'playwright-core';
 import t from 'tap';
 import type { ManagedCredential } from '../../src/credentials/bearer.ts';
+import { openBrowser, skip } from '../_chromium.ts';
 import { createFakeCredential, type FakeCredential, startPort } from './_fakes.ts';
-
-const executablePath = '/usr/bin/chromium';
-const args = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
-const skip = existsSync(executablePath) ? false : `no Chromium at ${executablePath}`;
 
 interface Teardown {
   teardown(end: () => void | Promise<void>): void;
 }
-
-let launched: Promise<Browser> | undefined;
-t.teardown(async () => (await launched)?.close());
 
 /** An identity provider of one page: a link back to the redirect URI, or at once where `isInstant`. */
 async function startProvider(t: Teardown, isInstant: boolean): Promise<string> {
@@ -57,22 +40,12 @@ async function startLogin(t: Teardown, isInstant: boolean): Promise<{ port: numb
   return { port, credential };
 }
 
-async function openPage(t: Teardown): Promise<{ page: Page; complaints: string[] }> {
-  launched ??= chromium.launch({ executablePath, args });
-  const context = await (await launched).newContext();
-  t.teardown(() => context.close());
-  const page = await context.newPage();
-  const complaints: string[] = [];
-  page.on('console', (message) => complaints.push(message.text()));
-  page.on('pageerror', (error) => complaints.push(error.message));
-  return { page, complaints };
-}
-
 for (const isInstant of [false, true]) {
   const how = isInstant ? 'sends it straight back' : 'asks for consent';
   t.test(`a browser logs in where the provider ${how}, and no policy is broken`, { skip }, async (t) => {
     const { port, credential } = await startLogin(t, isInstant);
-    const { page, complaints } = await openPage(t);
+    const { page, complaints, close } = await openBrowser();
+    t.teardown(close);
     await page.goto(`http://127.0.0.1:${port}/`);
     await page.getByRole('link', { name: 'Log in for codex' }).click();
     t.equal(new URL(page.url()).host, `localhost:${port}`, 'led to the name that the cookie needs');
@@ -99,7 +72,8 @@ for (const isInstant of [false, true]) {
 
 t.test('a failed login is tried again from its own page', { skip }, async (t) => {
   const { port, credential } = await startLogin(t, false);
-  const { page, complaints } = await openPage(t);
+  const { page, complaints, close } = await openBrowser();
+  t.teardown(close);
   const { exchange } = credential.behaviour;
   credential.behaviour.exchange = () => Promise.reject(new Error('no'));
   await page.goto(`http://localhost:${port}/oauth/start`);

@@ -1,40 +1,12 @@
 // An admin's login in a real browser, by clicks alone, at a real provider: from the status page to the status page,
 // and then the token is there. And a login that is denied, which says what to do next.
-import { existsSync } from 'node:fs';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import t from 'tap';
 import { demoClient } from '../../demo/provider.ts';
+import { openBrowser, skip } from '../_chromium.ts';
 import { logIn } from './_login.ts';
 import { runProgram } from './_process.ts';
 import { callEcho, createWorld, metric } from './_world.ts';
-
-const executablePath = process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium';
-const skip = existsSync(executablePath) ? false : `no Chromium at ${executablePath} (CHROMIUM_PATH)`;
-const args = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
-
-let launched: Promise<Browser> | undefined;
-t.teardown(async () => (await launched)?.close());
-
-/** A browser that was never here, with what it complains about. */
-async function openBrowser(): Promise<{ page: Page; complaints: string[]; close(): Promise<void> }> {
-  launched ??= chromium.launch({ executablePath, args });
-  const context = await (await launched).newContext();
-  const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
-  const complaints: string[] = [];
-  page.on('console', (message) => complaints.push(`${message.location().url}: ${message.text()}`));
-  page.on('pageerror', (error) => complaints.push(error.message));
-  return { page, complaints, close: () => context.close() };
-}
 
 /** From the status page to the provider's question. */
 async function goToProvider(page: Page, oauthUrl: string, issuer: string): Promise<void> {
@@ -56,6 +28,9 @@ t.test('an admin logs in by clicks, and the next request carries the token', { s
   t.match(success, demoClient.email);
   t.match(success, /expires\s+in \d+ s/);
   t.match(success, 'You may close this page');
+  t.match(success, /The status page opens in \d+ s\./);
+  await page.getByRole('button', { name: 'Stay here' }).click();
+  t.equal(await page.getByText('The status page opens in').count(), 0);
   t.same(
     (await page.context().cookies()).filter(({ name }) => name.startsWith('sidebearer')),
     [],

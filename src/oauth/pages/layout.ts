@@ -1,15 +1,16 @@
 // What all pages have in common: landmarks, the style sheet, the mark, a way home. No script, nothing fetched.
 import { type Content, html, type Markup, verbatim } from '../html.ts';
 import type { Texts } from '../texts/english.ts';
-import { liveScript } from './live-script.ts';
+import type { PageScript } from './scripts.ts';
 import { style } from './style.ts';
 
 export interface PageFrame {
   readonly texts: Texts;
   readonly title: string;
   readonly version: string;
-  /** It is kept up to date by the script; a browser without loads it again after so many seconds. */
-  readonly live?: { readonly refreshSeconds: number };
+  readonly script?: PageScript;
+  /** Seconds after which a browser without scripts loads the page again. */
+  readonly refreshSeconds?: number;
 }
 
 const icon =
@@ -23,16 +24,16 @@ stroke-linejoin="round" stroke-linecap="round"/></svg>`;
 
 /** A whole document around `content`, which is what stands in `main`. */
 export function layout(frame: PageFrame, content: Content): Markup {
-  const { texts, live } = frame;
+  const { texts, script, refreshSeconds } = frame;
   return html`<!doctype html>
 <html lang="${texts.language}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">${
-    live !== undefined &&
+    refreshSeconds !== undefined &&
     html`
-<noscript><meta http-equiv="refresh" content="${live.refreshSeconds}"></noscript>`
+<noscript><meta http-equiv="refresh" content="${refreshSeconds}"></noscript>`
   }
 <title>${frame.title} · ${texts.product}</title>
 <link rel="icon" href="${icon}">
@@ -45,9 +46,9 @@ export function layout(frame: PageFrame, content: Content): Markup {
 ${content}
 </main>
 <footer>${texts.version(frame.version)}</footer>${
-    live !== undefined &&
+    script !== undefined &&
     html`
-<script>${verbatim(liveScript)}</script>`
+<script>${verbatim(script.text)}</script>`
   }
 </body>
 </html>

@@ -5,6 +5,7 @@ import type { Texts } from '../texts/english.ts';
 import { accountFacts, tokenLife } from './account.ts';
 import { facts, layout } from './layout.ts';
 import { moment } from './moment.ts';
+import { liveScript } from './scripts.ts';
 
 export interface StatusView {
   readonly texts: Texts;
@@ -38,7 +39,7 @@ export function statusPage(view: StatusView): Markup {
   const { texts, credentials, isLive, version } = view;
   const words = texts.status;
   return layout(
-    { texts, title: words.title, version, ...(isLive ? { live: { refreshSeconds: 5 } } : {}) },
+    { texts, title: words.title, version, ...(isLive ? { script: liveScript, refreshSeconds: 5 } : {}) },
     html`<h1>${words.title}</h1>
 <p class="lead" id="summary" role="status">${summary(view)}</p>
 <div id="notices">${notices(view)}</div>

@@ -68,6 +68,8 @@ display:grid;place-items:center;background:var(--busy-bg);color:var(--busy);font
 font:inherit;font-weight:600;color:var(--on-accent);background:var(--accent);text-decoration:none;cursor:pointer}
 .button:hover{filter:brightness(1.08)}
 .button.quiet{color:var(--accent);background:transparent;border-color:var(--line)}
+.link{border:0;padding:0;background:none;font:inherit;color:var(--accent);text-decoration:underline;
+text-underline-offset:.2em;cursor:pointer}
 .choices{list-style:none;margin:0;padding:0;display:grid;gap:.6rem}
 .choices a{display:flex;justify-content:space-between;align-items:center;gap:1rem;padding:1rem 1.2rem;
 border:1px solid var(--line);border-radius:12px;background:var(--card);color:inherit;text-decoration:none;font-weight:600}

@@ -106,6 +106,8 @@ export const chinese: Texts = {
     storedIn: '保存在',
     warning: '有一件事需要知道',
     toStatus: '查看所有凭据',
+    countdown: '即将打开状态页，还有',
+    stay: '留在此页',
   },
 
   failure: {

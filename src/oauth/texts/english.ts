@@ -106,6 +106,8 @@ export const english = {
     storedIn: 'Stored in',
     warning: 'One thing to know',
     toStatus: 'See all credentials',
+    countdown: 'The status page opens in',
+    stay: 'Stay here',
   },
 
   failure: {
