@@ -106,6 +106,7 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
   const oauth = createOAuthServer({
     credentials,
     logins: store.logins,
+    probeStore: () => store.probe(),
     sealing,
     clock,
     observer: observers.logins,

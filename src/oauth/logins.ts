@@ -23,6 +23,8 @@ import { loginId, openPendingLogin, type PendingLogin, sealPendingLogin } from '
 export interface LoginsOptions {
   readonly credentials: ReadonlyMap<string, ManagedCredential>;
   readonly pending: PendingLogins;
+  /** @throws store_* where it cannot be written */
+  readonly probeStore: () => Promise<void>;
   readonly sealing: Sealing;
   readonly clock: Clock;
   readonly observer: LoginObserver;
@@ -59,6 +61,11 @@ export interface Logins {
    * @throws credential_unknown, login_unsupported, provider_unreachable, provider_metadata_invalid
    */
   preview(credential: string): Promise<URL>;
+  /**
+   * What would only fail at the end of the login: that its tokens can be fetched and stored.
+   * @throws credential_unknown, login_unsupported, provider_*, egress_*, store_*
+   */
+  rehearse(credential: string): Promise<void>;
   /** The origin of the last preview or start, without asking anybody. */
   knownOrigin(credential: string): string | undefined;
   /** @throws credential_unknown, login_unsupported, provider_*, logins_pending_limit, store_* */
@@ -110,6 +117,10 @@ export function createLogins(options: LoginsOptions): Logins {
       const { origin } = await login.authorizationUrl(throwaway);
       origins.set(name, origin);
       return new URL(origin);
+    },
+
+    async rehearse(name) {
+      await Promise.all([find(name).login.reach(), options.probeStore()]);
     },
 
     knownOrigin: (name) => origins.get(name),

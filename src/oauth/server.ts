@@ -23,6 +23,8 @@ import { type Endpoint, splitTarget, visitorOf, wantsJson } from './visit.ts';
 export interface OAuthServerOptions {
   readonly credentials: ReadonlyMap<string, ManagedCredential>;
   readonly logins: PendingLogins;
+  /** @throws store_* where it cannot be written */
+  readonly probeStore: () => Promise<void>;
   readonly sealing: Sealing;
   readonly clock: Clock;
   readonly observer: LoginObserver;
@@ -59,6 +61,7 @@ export function createOAuthServer(options: OAuthServerOptions): OAuthServer {
   const logins = createLogins({
     credentials,
     pending: options.logins,
+    probeStore: options.probeStore,
     sealing,
     clock,
     observer,

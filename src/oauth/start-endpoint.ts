@@ -49,6 +49,7 @@ export function createStartEndpoints(options: StartOptions): { readonly show: En
 
     return attempt(visit, name, async () => {
       const target = await logins.preview(name);
+      await logins.rehearse(name);
       const { registeredName, registeredPort } = place;
       const { account, generation, state } = credential.status();
       const view: StartView = {

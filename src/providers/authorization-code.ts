@@ -8,6 +8,7 @@ import { authorizeError } from './authorize-error.ts';
 import { readAnswer } from './grants.ts';
 import { ask, libraryClient, type OAuthClient } from './oauth-client.ts';
 import type { AuthorizationAnswer, AuthorizationCodeLogin, TokenAnswer, TokenCall } from './provider.ts';
+import { reachTokenEndpoint } from './reach.ts';
 import { standardRules } from './rejection.ts';
 import type { EndpointAnswer } from './token-endpoint.ts';
 
@@ -33,6 +34,7 @@ export function createAuthorizationCodeLogin(options: LoginOptions): Authorizati
   const { client, redirectUri, scope } = options;
   return {
     redirectUri,
+    reach: () => reachTokenEndpoint(client),
     newVerifier: () => randomBytes(VERIFIER_BYTES).toString('base64url'),
 
     async authorizationUrl({ state, nonce, verifier }) {

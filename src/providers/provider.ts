@@ -70,6 +70,13 @@ export interface AuthorizationAnswer extends AuthorizationRequest {
 export interface AuthorizationCodeLogin {
   /** The exact redirect URI that is registered. */
   readonly redirectUri: string;
+  /**
+   * Whether the token endpoint can be reached from here, before anybody logs in for nothing: a connection is made, and
+   * nothing is sent on it.
+   * @throws provider_unreachable: its reason tells DNS, the network and TLS apart
+   * @throws egress_unreachable, egress_refused, provider_metadata_invalid
+   */
+  reach(): Promise<void>;
   /** PKCE verifier, fresh. */
   newVerifier(): string;
   /** Where to send the browser. @throws provider_unreachable, provider_metadata_invalid */

@@ -49,6 +49,7 @@ export interface FakeCredential extends ManagedCredential {
   behaviour: {
     authorizationUrl: (state: string) => Promise<URL>;
     exchange: (answer: AuthorizationAnswer) => Promise<TokenAnswer>;
+    reach: () => Promise<void>;
     accept: () => Promise<void>;
     status: () => CredentialStatus;
   };
@@ -64,11 +65,13 @@ export function createFakeCredential(
   const behaviour: FakeCredential['behaviour'] = {
     authorizationUrl: async (state) => new URL(`https://idp.example/authorize?state=${state}`),
     exchange: async () => tokenAnswer(),
+    reach: async () => undefined,
     accept: async () => undefined,
     status: () => credentialStatus({ name }),
   };
   const login: AuthorizationCodeLogin = {
     redirectUri: options.redirectUri ?? redirectUri,
+    reach: () => behaviour.reach(),
     newVerifier: () => randomBytes(96).toString('base64url'),
     authorizationUrl: (request) => {
       requested.push(request);
@@ -141,6 +144,7 @@ export async function startPort(
   const server = createOAuthServer({
     credentials: new Map(credentials.map((credential) => [credential.name, credential])),
     logins: store.logins,
+    probeStore: () => store.probe(),
     sealing: createSealing([randomBytes(32)]),
     clock,
     observer,

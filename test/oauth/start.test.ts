@@ -179,3 +179,33 @@ t.test('the 17th pending login is 503 `logins_pending_limit`', async (t) => {
   t.equal(reply.status, 503);
   t.equal(codeOf(reply), 'logins_pending_limit');
 });
+
+t.test(
+  'what would fail only after the login is told before it, with its own code and a way to try again',
+  async (t) => {
+    const unreachable = new SidebearerError('provider_unreachable', { reason: 'DNS does not know its name here' });
+    const credential = createFakeCredential();
+    const unwritable = new SidebearerError('store_write_failed', { systemCode: 'ENOSPC' });
+    let storeFails = false;
+    const { port, events } = await startPort(t, [credential], {
+      probeStore: () => (storeFails ? Promise.reject(unwritable) : Promise.resolve()),
+    });
+    credential.behaviour.reach = () => Promise.reject(unreachable);
+    const first = await ask(port, '/oauth/start');
+    t.equal(first.status, 502);
+    t.equal(codeOf(first), 'provider_unreachable');
+    t.match(first.body, 'DNS does not know its name here');
+    t.match(first.body, 'href="/oauth/start?credential=codex"');
+
+    credential.behaviour.reach = async () => undefined;
+    storeFails = true;
+    const second = await ask(port, '/oauth/start');
+    t.equal(second.status, unwritable.row.status);
+    t.equal(codeOf(second), 'store_write_failed');
+    t.match(second.body, 'ENOSPC');
+
+    storeFails = false;
+    t.equal((await ask(port, '/oauth/start')).status, 200);
+    t.strictSame(events, ['failed provider_unreachable codex', 'failed store_write_failed codex']);
+  },
+);
