@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import t from 'tap';
 
 const root = join(import.meta.dirname, '..', '..');
 export const program = join(root, 'dist', 'sidebearer.js');
@@ -47,11 +48,13 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** What a test that failed half way leaves behind ends with it. */
+/** What a test that failed half way leaves behind ends with it: after its last test, or where it exits before. */
 const running = new Set<ChildProcess>();
-process.on('exit', () => {
+const endAll = (): void => {
   for (const child of running) child.kill('SIGKILL');
-});
+};
+t.teardown(endAll);
+process.on('exit', endAll);
 
 /**
  * Starts `run --config -` with the text on standard input; resolves when the proxy listens, or with the end.
