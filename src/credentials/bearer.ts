@@ -1,7 +1,9 @@
 // What the proxy and the OAuth port see of a credential. Types only: the proxy asks for headers and reports
 // refusals; pages read the status and give orders. Neither ever sees a refresh token.
 import type { ErrorCode } from '../errors/catalogue.ts';
+import type { SidebearerError } from '../errors/sidebearer-error.ts';
 import type { Account, AuthorizationCodeLogin, Grant, ProviderKind, TokenAnswer } from '../providers/provider.ts';
+import type { RefreshOutcome } from './observer.ts';
 
 /** Headers that are ready to be sent, made once for each token. */
 export interface Authorization {
@@ -71,6 +73,30 @@ export interface CredentialStatus {
   readonly breaker: 'closed' | 'open' | 'half_open';
 }
 
+/** What became of the tokens at the provider when a person logged out; here they are gone in each case. */
+export type Revocation =
+  | { readonly outcome: 'revoked' }
+  /** The provider has no revocation. */
+  | { readonly outcome: 'unsupported' }
+  /** There was no token, or none that may be sent to this provider. */
+  | { readonly outcome: 'unneeded' }
+  /** `revocation_failed`: it may go on accepting them. */
+  | { readonly outcome: 'failed'; readonly error: SidebearerError };
+
+/** A pause that `resume` can end: after failures, or of refreshes on demand. */
+export type Pause = 'cooling' | 'refused';
+
+/** Tokens from another program. Times are wall ms. */
+export interface ImportedTokens {
+  readonly accessToken?: string;
+  readonly refreshToken?: string;
+  readonly idToken?: string;
+  readonly expiresAtMs?: number;
+  /** When the access token was obtained, where known; its life, and so its lead, is counted from then. */
+  readonly obtainedAtMs?: number;
+  readonly account?: Account;
+}
+
 /** What the OAuth port may do with a credential. */
 export interface ManagedCredential extends Bearer {
   readonly login: AuthorizationCodeLogin | undefined;
@@ -81,4 +107,29 @@ export interface ManagedCredential extends Bearer {
    * @throws account_differs, store_*: the tokens of the login are then not kept
    */
   accept(tokens: TokenAnswer, options: { replaceAccount: boolean }): Promise<void>;
+  /**
+   * The same with tokens that another program had: a refresh token alone will do.
+   * @throws import_empty, access_token_malformed, account_differs, login_unsupported, store_*: nothing is kept then
+   */
+  importTokens(tokens: ImportedTokens, options: { replaceAccount: boolean }): Promise<void>;
+  /**
+   * Refreshes now, a valid token and a cooldown notwithstanding, or joins the refresh that is at work. Whoever asked
+   * may leave: nothing is cancelled by that.
+   * @throws grant_*, no_refresh_token, record_*: dead or absent, nothing was sent; breaker_open, refresh_held: nothing
+   *   may be sent now; refresh_superseded, sidecar_stopping: it was ended; else what the refresh failed with
+   */
+  refresh(): Promise<Exclude<RefreshOutcome, 'unknown' | 'failed'>>;
+  /**
+   * Ends the pauses after failures and refusals; what is due is then tried at once. An open breaker and a second try
+   * that is held back are left alone: they protect the provider, and the grant.
+   * @returns what was paused
+   * @throws grant_*, record_*: dead or absent; breaker_open, refresh_held: there was nothing else to end
+   */
+  resume(): readonly Pause[];
+  /**
+   * Ends the grant: no refresh begins any more, one that was sent ends first, the tokens are revoked at the provider,
+   * best effort, and deleted here and in every replica. Only a login, an import or a changed seed follows.
+   * @throws login_unsupported, store_*, record_*: nothing was deleted
+   */
+  logout(): Promise<Revocation>;
 }

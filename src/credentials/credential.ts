@@ -93,6 +93,8 @@ export type CredentialEvent =
   | { readonly type: 'died'; readonly code: ErrorCode }
   /** A person logged in: every pause ends. */
   | { readonly type: 'loggedIn' }
+  /** A person ended the pauses; not every cooling is theirs to end. */
+  | { readonly type: 'resumed'; readonly endsCooling: boolean }
   /** The upstream refused the current token, though it is fresh. */
   | { readonly type: 'refused'; readonly generation: number }
   /** The upstream took the token after a refresh on demand. */
@@ -155,6 +157,13 @@ export function transition(
       return { ...state, grant: { kind: 'dead', code: event.code }, failures: 0 };
     case 'loggedIn':
       return { ...state, grant: { kind: 'ok' }, failures: 0, demandPause: undefined };
+    case 'resumed':
+      return {
+        ...state,
+        grant: state.grant.kind === 'cooling' && event.endsCooling ? { kind: 'ok' } : state.grant,
+        failures: 0,
+        demandPause: undefined,
+      };
     case 'refused':
       return refuse(state, event.generation, now);
     case 'accepted':

@@ -73,5 +73,6 @@ export function createObtainedGrant(options: ObtainedGrantOptions): TokenSource 
     },
 
     accept: () => Promise.reject(new SidebearerError('login_unsupported', { credential })),
+    logout: () => Promise.reject(new SidebearerError('login_unsupported', { credential })),
   };
 }

@@ -1,10 +1,17 @@
 // One credential at work: holds the state, gives requests their headers, and runs at most one renewal at a time.
 // A renewal belongs to nobody: no client, page, probe or shutdown that asked for it can cancel it.
-import type { Clock } from '../clock.ts';
+import type { Clock, Timer } from '../clock.ts';
 import { catalogue, type ErrorCode, type ErrorRow } from '../errors/catalogue.ts';
 import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
 import type { Account, TokenAnswer } from '../providers/provider.ts';
-import type { Authorization, CredentialStatus, ManagedCredential } from './bearer.ts';
+import type {
+  Authorization,
+  CredentialStatus,
+  ImportedTokens,
+  ManagedCredential,
+  Pause,
+  Revocation,
+} from './bearer.ts';
 import {
   type CredentialEvent,
   type CredentialState,
@@ -19,6 +26,7 @@ import {
   publishedState,
   transition,
 } from './credential.ts';
+import { answerOfImport } from './imported-tokens.ts';
 import type { Injection } from './injection.ts';
 import { dueAtMs, type LeadPolicy } from './lead.ts';
 import type { CredentialObserver, RefreshTrigger } from './observer.ts';
@@ -46,6 +54,9 @@ export interface RefresherOptions {
 
 /** Two scheduled renewals are never closer than this, ms: a provider of one-second tokens must not be hammered. */
 const LEAST_INTERVAL_MS = 1_000;
+/** A change that could not be read is looked for again after this, doubling, ms. */
+const FIRST_LOOK_AGAIN_MS = 1_000;
+const LAST_LOOK_AGAIN_MS = 30_000;
 
 export class Refresher implements ManagedCredential {
   readonly name: string;
@@ -56,7 +67,6 @@ export class Refresher implements ManagedCredential {
   readonly #clock: Clock;
   readonly #cache: TokenCache;
   readonly #waiting: WaitingRoom;
-  readonly #stopping = new AbortController();
   readonly #host: RenewalHost;
 
   #state: CredentialState = initialState;
@@ -64,9 +74,15 @@ export class Refresher implements ManagedCredential {
   #unsaved: CachedToken | undefined;
   #tokens: TokenSet | undefined;
   #account: Account | undefined;
-  #flight: Promise<void> | undefined;
+  #flight: Promise<RenewalResult> | undefined;
+  /** Aborted: the renewal at work begins no further redeem. A new one for each renewal. */
+  #flightEnd = new AbortController();
+  #logout: Promise<Revocation> | undefined;
+  #isStopping = false;
   /** The generation that the upstream refused: a renewal must bring another. */
   #refusedGeneration: number | undefined;
+  /** The one that a person wants replaced, good as it is. */
+  #outdatedGeneration: number | undefined;
   #lastRefreshAtMs: number | undefined;
   /** Monotonic ms. */
   #lastEndAtMs = Number.NEGATIVE_INFINITY;
@@ -75,6 +91,8 @@ export class Refresher implements ManagedCredential {
   #rereading: Promise<void> | undefined;
   #mustReread = false;
   #following: { close(): void } | undefined;
+  #lookingAgain: Timer | undefined;
+  #lookAgainMs = FIRST_LOOK_AGAIN_MS;
   #isStarted = false;
   /** Counts logins: a reading that began before one is not taken after it. */
   #logins = 0;
@@ -87,6 +105,7 @@ export class Refresher implements ManagedCredential {
     this.#clock = options.clock;
     this.#cache = options.cache;
     this.#waiting = createWaitingRoom(options.wait, options.clock);
+    const endOfFlight = (): AbortSignal => this.#flightEnd.signal;
     this.#host = {
       // What a renewal says of a grant that a login has replaced meanwhile comes too late.
       publish: (token, isDurable) => {
@@ -98,7 +117,9 @@ export class Refresher implements ManagedCredential {
       isEnough: (token) => this.#isEnough(token),
       isValidFor: (ms) => this.#tokens !== undefined && this.#clock.wallMs() + ms < usableUntilMs(this.#tokens),
       isUrgent: () => this.#waiting.size > 0,
-      stopping: this.#stopping.signal,
+      get stopping() {
+        return endOfFlight();
+      },
     };
   }
 
@@ -172,6 +193,82 @@ export class Refresher implements ManagedCredential {
     this.#waiting.serve();
   }
 
+  async importTokens(imported: ImportedTokens, options: { replaceAccount: boolean }): Promise<void> {
+    await this.accept(answerOfImport(imported, this.#clock.wallMs(), this.name), options);
+  }
+
+  async refresh(): Promise<'refreshed' | 'adopted' | 'superseded'> {
+    await this.#logout?.catch(() => undefined);
+    // What cannot be refreshed may have become so without our notice.
+    if (this.#lack() !== undefined && this.#flight === undefined) await this.#reread();
+    const lack = this.#lack();
+    if (lack !== undefined) throw this.#error(lack, undefined);
+    const { token } = this.#state;
+    if (this.#flight === undefined && token.kind === 'held') this.#outdatedGeneration = token.generation;
+    const result = this.#startRenewal('manual') ? await this.#flight : undefined;
+    switch (result?.kind) {
+      case 'refreshed':
+      case 'adopted':
+      case 'superseded':
+        return result.kind;
+      case 'absent':
+        throw this.#error('grant_absent', undefined);
+      case 'dead':
+      case 'failed':
+      case 'held':
+        throw this.#advised(result.error);
+      default:
+        throw this.#error(this.#isStopping ? 'sidecar_stopping' : 'refresh_superseded', undefined);
+    }
+  }
+
+  resume(): readonly Pause[] {
+    const lack = this.#lack();
+    if (lack !== undefined) throw this.#error(lack, undefined);
+    const { grant, demandPause } = this.#state;
+    const isGuarded = grant.kind === 'cooling' && this.#isGuarded(grant.code);
+    const isCooling = grant.kind === 'cooling' && !isGuarded;
+    const ended: readonly Pause[] = [
+      ...(isCooling ? (['cooling'] as const) : []),
+      ...(demandPause === undefined ? [] : (['refused'] as const)),
+    ];
+    if (isGuarded && ended.length === 0) throw this.#error(grant.code, grant.untilMs - this.#clock.monotonicMs());
+    this.#apply({ type: 'resumed', endsCooling: isCooling });
+    return ended;
+  }
+
+  logout(): Promise<Revocation> {
+    this.#logout ??= this.#endGrant().finally(() => {
+      this.#logout = undefined;
+      this.#plan();
+      this.#waiting.end();
+      if (this.#mustReread) void this.#reread();
+    });
+    return this.#logout;
+  }
+
+  async #endGrant(): Promise<Revocation> {
+    if (this.#isStopping) throw this.#error('sidecar_stopping', undefined);
+    this.#flightEnd.abort();
+    const logins = this.#logins;
+    const revocation = await this.#options.source.logout(this.#flight);
+    // A login that came meanwhile may stand above the tombstone, or below it: the store knows.
+    if (this.#logins !== logins) this.#mustReread = true;
+    else this.#drop('grant_absent');
+    return revocation;
+  }
+
+  /** Why nothing can be refreshed; undefined where something can. */
+  #lack(): ErrorCode | undefined {
+    const { grant } = this.#state;
+    return grant.kind === 'absent' || grant.kind === 'dead' ? grant.code : undefined;
+  }
+
+  /** A pause that is no person's to end: the provider is down, or a second try could cost the grant. */
+  #isGuarded(code: ErrorCode): boolean {
+    return code === 'refresh_held' || (code === 'breaker_open' && this.#options.source.breaker === 'open');
+  }
+
   status(): CredentialStatus {
     const now = this.#now();
     const { source } = this.#options;
@@ -230,22 +327,25 @@ export class Refresher implements ManagedCredential {
 
   /** No renewal begins any more; resolves when the one that was sent, and its commit, have ended. */
   async stop(): Promise<void> {
-    this.#stopping.abort();
+    this.#isStopping = true;
+    this.#flightEnd.abort();
     this.#following?.close();
+    this.#lookingAgain?.cancel();
     this.#options.schedule.remove(this.name);
-    await this.#flight;
+    await Promise.all([this.#flight, this.#logout?.catch(() => undefined)]);
   }
 
   /** False where the process is stopping. */
   #startRenewal(trigger: RefreshTrigger): boolean {
-    if (this.#flight !== undefined) return true;
-    if (this.#stopping.signal.aborted) return false;
+    if (this.#flight !== undefined || this.#logout !== undefined) return true;
+    if (this.#isStopping) return false;
+    this.#flightEnd = new AbortController();
     this.#apply({ type: 'started', trigger });
     this.#flight = this.#renew(trigger);
     return true;
   }
 
-  async #renew(trigger: RefreshTrigger): Promise<void> {
+  async #renew(trigger: RefreshTrigger): Promise<RenewalResult> {
     const startedAtMs = this.#clock.monotonicMs();
     let result: RenewalResult;
     try {
@@ -256,6 +356,7 @@ export class Refresher implements ManagedCredential {
     }
     this.#flight = undefined;
     this.#refusedGeneration = undefined;
+    this.#outdatedGeneration = undefined;
     this.#lastEndAtMs = this.#clock.monotonicMs();
     // A login that came meanwhile has moved the state on: this result is about a grant that is no longer there.
     if (this.#isRenewing()) this.#settle(result);
@@ -263,6 +364,7 @@ export class Refresher implements ManagedCredential {
     this.#report(result, trigger, this.#clock.monotonicMs() - startedAtMs);
     this.#waiting.end();
     if (this.#mustReread) void this.#reread();
+    return result;
   }
 
   #settle(result: RenewalResult): void {
@@ -324,9 +426,12 @@ export class Refresher implements ManagedCredential {
 
   // --- what is stored -------------------------------------------------------------------------------------------
 
-  /** Reads again; calls that come meanwhile, or during a renewal (which reads by itself), are made good after it. */
+  /**
+   * Reads again; calls that come meanwhile are made good after it. During a renewal, which reads by itself, only a
+   * tombstone counts, and the rest is read after it.
+   */
   async #reread(): Promise<void> {
-    if (this.#rereading !== undefined || this.#flight !== undefined) {
+    if (this.#rereading !== undefined) {
       this.#mustReread = true;
       return;
     }
@@ -334,8 +439,13 @@ export class Refresher implements ManagedCredential {
     const logins = this.#logins;
     this.#rereading = this.#options.source.read().then(
       (reading) => {
-        if (this.#flight === undefined && this.#logins === logins) this.#take(reading);
-        else this.#mustReread = true;
+        this.#lookAgainMs = FIRST_LOOK_AGAIN_MS;
+        if (this.#flight === undefined && this.#logins === logins) return this.#take(reading);
+        this.#mustReread = true;
+        if (reading.kind !== 'empty' || this.#logins !== logins) return;
+        // A logout elsewhere does not wait for a renewal here, which may take its time.
+        this.#drop(reading.code);
+        this.#waiting.end();
       },
       (thrown) => this.#unreadable(toSidebearerError(thrown)),
     );
@@ -377,6 +487,11 @@ export class Refresher implements ManagedCredential {
     if (this.#state.token.kind === 'none' && this.#flight === undefined) {
       this.#apply({ type: 'failed', code: error.code, leastPauseMs: 0, isClient: false });
     }
+    // With a token in hand nothing else would look for what changed: it may be a logout.
+    if (this.#state.token.kind === 'none' || this.#isStopping) return;
+    this.#lookingAgain?.cancel();
+    this.#lookingAgain = this.#clock.after(this.#lookAgainMs, () => void this.#reread(), { background: true });
+    this.#lookAgainMs = Math.min(this.#lookAgainMs * 2, LAST_LOOK_AGAIN_MS);
   }
 
   // --- the token in hand ----------------------------------------------------------------------------------------
@@ -424,8 +539,8 @@ export class Refresher implements ManagedCredential {
 
   #isEnough({ generation }: CurrentToken): boolean {
     const { token } = this.#state;
-    if (token.kind === 'none' || token.generation !== generation || generation === this.#refusedGeneration)
-      return false;
+    if (token.kind === 'none' || token.generation !== generation) return false;
+    if (generation === this.#refusedGeneration || generation === this.#outdatedGeneration) return false;
     return this.authorization() !== undefined && !isDue(this.#state, this.#now());
   }
 
@@ -439,7 +554,7 @@ export class Refresher implements ManagedCredential {
 
   /** Tells the schedule when to call: never before the start, nor after the stop. */
   #plan(): void {
-    if (!this.#isStarted || this.#stopping.signal.aborted) return;
+    if (!this.#isStarted || this.#isStopping) return;
     const now = this.#now();
     const restMs = Math.max(this.#lastEndAtMs + LEAST_INTERVAL_MS - now.monotonicMs, 0);
     this.#options.schedule.set(this.name, Math.max(nextAttemptWallMs(this.#state, now), now.wallMs + restMs));

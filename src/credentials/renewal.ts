@@ -3,6 +3,7 @@
 import type { ErrorCode } from '../errors/catalogue.ts';
 import type { SidebearerError } from '../errors/sidebearer-error.ts';
 import type { AuthorizationCodeLogin, Grant, ProviderKind, TokenAnswer } from '../providers/provider.ts';
+import type { Revocation } from './bearer.ts';
 import type { BreakerState, RefreshTrigger } from './observer.ts';
 import type { CurrentToken } from './token-set.ts';
 
@@ -18,7 +19,7 @@ export interface RenewalHost {
   isValidFor(ms: number): boolean;
   /** Requests are waiting. */
   isUrgent(): boolean;
-  /** Aborts when the process stops: no redeem begins any more; one that was sent goes on. */
+  /** Aborts when the process stops, or a logout wants to begin: no redeem begins any more; one that was sent goes on. */
   readonly stopping: AbortSignal;
 }
 
@@ -58,4 +59,10 @@ export interface TokenSource {
   renew(host: RenewalHost, trigger: RefreshTrigger): Promise<RenewalResult>;
   /** Makes a login's tokens durable. @throws account_differs, store_*, login_unsupported */
   accept(tokens: TokenAnswer, options: { readonly replaceAccount: boolean }): Promise<CurrentToken>;
+  /**
+   * Revokes what is stored, and leaves a tombstone in its place.
+   * @param renewal the one that is at work in this process; it has been asked to stop, and ends first
+   * @throws login_unsupported, store_*, record_*
+   */
+  logout(renewal: Promise<unknown> | undefined): Promise<Revocation>;
 }

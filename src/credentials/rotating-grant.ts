@@ -10,6 +10,7 @@ import type { Breaker } from './breaker.ts';
 import { fingerprint } from './fingerprint.ts';
 import { followRecord } from './follow.ts';
 import { type LeaseKeeper, takeLease } from './lease-keeper.ts';
+import { createLogout } from './logout.ts';
 import type { CredentialObserver } from './observer.ts';
 import type { OpenRecord, PreparedCommit, RecordChange, Records } from './records.ts';
 import type { Reading, RenewalHost, RenewalResult, TokenSource } from './renewal.ts';
@@ -548,5 +549,7 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
       }
       throw new SidebearerError('store_write_failed', { credential, reason: 'other writers were always first' });
     },
+
+    logout: createLogout(options),
   };
 }

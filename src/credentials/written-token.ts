@@ -31,11 +31,12 @@ export function createWrittenToken(credential: string, file: TokenFile): TokenSo
       }
     },
     follow: (changed) => file.watch(changed),
-    async renew(host) {
+    async renew(host, trigger) {
       try {
         const token = await read();
         host.publish(token, true);
-        if (host.isEnough(token)) return { kind: 'adopted' };
+        // A person who asks wants the file to be read again, and that was done.
+        if (host.isEnough(token) || (trigger === 'manual' && host.isValidFor(0))) return { kind: 'adopted' };
         // Not due by its expiry: it is the upstream that wants another.
         const code = host.isValidFor(0) ? 'access_token_refused' : 'access_token_expired';
         return { kind: 'failed', error: new SidebearerError(code, { credential }) };
@@ -44,6 +45,7 @@ export function createWrittenToken(credential: string, file: TokenFile): TokenSo
       }
     },
     accept: () => Promise.reject(new SidebearerError('login_unsupported', { credential })),
+    logout: () => Promise.reject(new SidebearerError('login_unsupported', { credential })),
   };
 }
 

@@ -462,6 +462,27 @@ export const catalogue = {
     next: 'Nothing is lost yet. Log in again before the token expires to be safe.',
     remedy: 'login',
   },
+  revocation_failed: {
+    layer: 'refresh',
+    status: 502,
+    outcome: 'unknown',
+    message: 'The tokens were deleted here, and the provider did not confirm that it revoked them',
+    next: "End the session on the provider's own pages as well, or let its tokens expire.",
+  },
+  import_empty: {
+    layer: 'refresh',
+    status: 400,
+    outcome: 'rejected',
+    message: 'What is to be imported holds neither a refresh token nor an access token',
+    next: 'Log in with the other program first, and see that it keeps its tokens in that file.',
+  },
+  sidecar_stopping: {
+    layer: 'refresh',
+    status: 503,
+    outcome: 'temporary',
+    message: 'The sidecar is stopping and begins nothing new',
+    next: 'Ask the one that follows it.',
+  },
   client_rejected: {
     layer: 'refresh',
     status: 503,

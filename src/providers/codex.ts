@@ -147,10 +147,10 @@ function withAccount(answer: TokenAnswer, allowedWorkspaces: readonly string[]):
 }
 
 /** JSON instead of RFC 7009's form; the client is named only beside a refresh token. */
-async function revokeByJson(client: OAuthClient, revokeUrl: string, tokens: RevocableTokens): Promise<void> {
+async function revokeByJson(client: OAuthClient, revokeUrl: string, tokens: RevocableTokens): Promise<'revoked'> {
   const { refreshToken, accessToken } = tokens;
   const token = refreshToken ?? accessToken;
-  if (token === undefined) return;
+  if (token === undefined) return 'revoked';
   const isRefreshToken = refreshToken !== undefined;
   const body = {
     token,
@@ -160,4 +160,5 @@ async function revokeByJson(client: OAuthClient, revokeUrl: string, tokens: Revo
   const headers = { 'content-type': 'application/json', accept: 'application/json' };
   const request = { method: 'POST', headers, body: JSON.stringify(body) } as const;
   assertRevoked(client, await client.call(revokeUrl, request, revocationCall), token);
+  return 'revoked';
 }

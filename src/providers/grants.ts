@@ -39,11 +39,11 @@ export function obtainByClientCredentials(
 }
 
 /** RFC 7009, of the refresh token where there is one: the rest of the grant goes with it. */
-export async function revoke(client: OAuthClient, tokens: RevocableTokens): Promise<void> {
+export async function revoke(client: OAuthClient, tokens: RevocableTokens): Promise<'revoked' | 'unsupported'> {
   const token = tokens.refreshToken ?? tokens.accessToken;
-  if (token === undefined) return;
+  if (token === undefined) return 'revoked';
   const server = await client.server(REVOCATION_TIMEOUT_MS);
-  if (server.revocation_endpoint === undefined) return;
+  if (server.revocation_endpoint === undefined) return 'unsupported';
   const hint = tokens.refreshToken === undefined ? 'access_token' : 'refresh_token';
   const answer = await ask(client.call, revocationCall, (options) =>
     oauth.revocationRequest(server, libraryClient(client), client.clientAuth, token, {
@@ -52,6 +52,7 @@ export async function revoke(client: OAuthClient, tokens: RevocableTokens): Prom
     }),
   );
   assertRevoked(client, answer, token);
+  return 'revoked';
 }
 
 /** A revocation spends nothing, so it waits for nobody's leave. */

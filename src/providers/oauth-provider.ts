@@ -1,7 +1,7 @@
 // Puts the grants and the login of one OAuth client together into a Provider. What differs between providers is
 // decided by their own files and arrives here as data.
 import { SidebearerError } from '../errors/sidebearer-error.ts';
-import { obtainByClientCredentials, type RevocableTokens, redeem, revoke } from './grants.ts';
+import { obtainByClientCredentials, redeem, revoke } from './grants.ts';
 import type { OAuthClient } from './oauth-client.ts';
 import type { AuthorizationCodeLogin, Bound, Grant, Provider, ProviderKind } from './provider.ts';
 
@@ -17,7 +17,7 @@ export interface OAuthProviderOptions {
   readonly leadMs?: number;
   readonly headers?: Readonly<Record<string, string>>;
   /** Default: RFC 7009. */
-  readonly revoke?: ((tokens: RevocableTokens) => Promise<void>) | undefined;
+  readonly revoke?: Provider['revoke'] | undefined;
   readonly canRevoke: boolean;
 }
 

@@ -113,10 +113,13 @@ export interface Provider {
   /** Obtains a token without any refresh token (client_credentials): one attempt. Other grants: grant_absent. */
   obtain(call: TokenCall): Promise<TokenAnswer>;
   /**
-   * Best effort, at most 10 s a request; absent where the provider has no revocation. It rejects with the codes of
-   * `refresh` (or provider_*), for whoever wants to tell: nothing depends on it.
+   * Best effort, at most 10 s a request; absent where the provider has no revocation, `unsupported` where its discovery
+   * says so. It rejects with the codes of `refresh` (or provider_*), for whoever wants to tell: nothing depends on it.
    */
-  revoke?(tokens: { readonly refreshToken?: string; readonly accessToken?: string }): Promise<void>;
+  revoke?(tokens: {
+    readonly refreshToken?: string;
+    readonly accessToken?: string;
+  }): Promise<'revoked' | 'unsupported'>;
 }
 
 /** A token that something else writes to a file; nothing to refresh. */

@@ -54,6 +54,8 @@ export interface TestProvider {
   readonly mostInFlight: number;
   readonly reuses: number;
   readonly revoked: string[];
+  /** Revocations fail with this, and nothing is revoked. */
+  failsRevocation: ErrorCode | undefined;
   /** Told of each rotation and each reuse as it happens; `by` is the clock of the process that sent it. */
   watcher: ((event: ProviderEvent) => void) | undefined;
   /** A login at the provider: a family of its own. */
@@ -61,6 +63,8 @@ export interface TestProvider {
   /** A family that begins with this refresh token. */
   plant(refreshToken: string): void;
   isAlive(refreshToken: string): boolean;
+  /** Every refresh token that was ever given or planted. */
+  readonly issued: readonly string[];
   /** The provider as one process sees it. `resumed` resolves while that process runs. */
   client(clock: Clock, resumed: () => Promise<void>, grant?: Grant): Provider;
 }
@@ -156,6 +160,7 @@ export function createTestProvider(serverClock: Clock): TestProvider {
       return reuses;
     },
     revoked,
+    failsRevocation: undefined,
     watcher: undefined,
     login(account = alice) {
       logins += 1;
@@ -164,6 +169,9 @@ export function createTestProvider(serverClock: Clock): TestProvider {
     },
     plant(refreshToken) {
       families.set(refreshToken, { current: refreshToken, isAlive: true, issued: 0 });
+    },
+    get issued() {
+      return [...families.keys()];
     },
     isAlive: (refreshToken) => families.get(refreshToken)?.isAlive === true,
     client: (clock, resumed, grant = 'authorization_code') => ({
@@ -199,9 +207,11 @@ export function createTestProvider(serverClock: Clock): TestProvider {
         ),
       async revoke(tokens) {
         const token = tokens.refreshToken ?? tokens.accessToken ?? '';
+        if (provider.failsRevocation !== undefined) throw new SidebearerError(provider.failsRevocation);
         revoked.push(token);
         const family = families.get(token);
         if (family !== undefined) family.isAlive = false;
+        return 'revoked';
       },
     }),
   };

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import type { Clock } from '../../src/clock.ts';
-import type { CredentialStatus, ManagedCredential } from '../../src/credentials/bearer.ts';
+import type { CredentialStatus, ManagedCredential, Pause, Revocation } from '../../src/credentials/bearer.ts';
 import type { SidebearerError } from '../../src/errors/sidebearer-error.ts';
 import type { LoginObserver } from '../../src/oauth/observer.ts';
 import { createOAuthServer, type OAuthServer, type OAuthServerOptions } from '../../src/oauth/server.ts';
@@ -52,6 +52,9 @@ export interface FakeCredential extends ManagedCredential {
     reach: () => Promise<void>;
     accept: () => Promise<void>;
     status: () => CredentialStatus;
+    refresh: () => Promise<'refreshed' | 'adopted' | 'superseded'>;
+    resume: () => readonly Pause[];
+    logout: () => Promise<Revocation>;
   };
 }
 
@@ -68,6 +71,9 @@ export function createFakeCredential(
     reach: async () => undefined,
     accept: async () => undefined,
     status: () => credentialStatus({ name }),
+    refresh: async () => 'refreshed',
+    resume: () => ['cooling'],
+    logout: async () => ({ outcome: 'revoked' }),
   };
   const login: AuthorizationCodeLogin = {
     redirectUri: options.redirectUri ?? redirectUri,
@@ -95,6 +101,10 @@ export function createFakeCredential(
     renewed: async () => undefined,
     replayed: () => undefined,
     status: () => behaviour.status(),
+    refresh: () => behaviour.refresh(),
+    resume: () => behaviour.resume(),
+    logout: () => behaviour.logout(),
+    importTokens: async () => undefined,
     async accept(tokens, { replaceAccount }) {
       await behaviour.accept();
       accepted.push({ tokens, replaceAccount });

@@ -69,6 +69,15 @@ export const chineseFailures: Readonly<Partial<Record<ErrorCode, readonly [messa
     '刷新的应答丢失；第二次尝试会推迟到令牌即将过期时',
     '目前没有任何损失。为保险起见，请在令牌过期前重新登录。',
   ],
+  revocation_failed: [
+    '令牌已在此处删除，但提供方没有确认吊销',
+    '请同时在提供方自己的页面上结束会话，或等待其令牌过期。',
+  ],
+  import_empty: [
+    '要导入的内容中既没有刷新令牌，也没有访问令牌',
+    '请先在另一个程序中登录，并确认它把令牌保存在该文件中。',
+  ],
+  sidecar_stopping: ['Sidecar 正在停止，不再开始新的操作', '请向接替它的实例提出请求。'],
   client_rejected: ['提供方不接受此客户端', '请检查 clientId、clientSecret、clientAuth 和 scope。'],
   access_token_expired: [
     '访问令牌已过期，且尚未能续期',
