@@ -720,6 +720,20 @@ export const catalogue = {
     message: 'CONNECT and TRACE are not carried',
     next: 'Use another method.',
   },
+  request_method_unknown: {
+    layer: 'proxy',
+    status: 501,
+    outcome: 'rejected',
+    message: 'The method of the request is not one that is carried',
+    next: 'Use a registered method, in capital letters.',
+  },
+  request_coding_unknown: {
+    layer: 'proxy',
+    status: 501,
+    outcome: 'rejected',
+    message: 'The request has a transfer coding besides chunked',
+    next: 'Send the body chunked alone, or with Content-Length.',
+  },
   request_target_unsupported: {
     layer: 'proxy',
     status: 501,

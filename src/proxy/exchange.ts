@@ -73,7 +73,7 @@ interface HeldAnswer {
   error: SidebearerError | undefined;
 }
 
-/** RFC 9110 §9.2.2. */
+/** RFC 9110 §9.2.2, and what the registry of methods calls safe (§16.1.1). */
 const idempotent: ReadonlySet<string> = new Set([
   'GET',
   'HEAD',
@@ -81,6 +81,7 @@ const idempotent: ReadonlySet<string> = new Set([
   'PUT',
   'DELETE',
   'PROPFIND',
+  'QUERY',
   'REPORT',
   'SEARCH',
 ]);
@@ -208,7 +209,7 @@ class Exchange implements ClientListener, AnswerListener {
 
   interim(attempt: Attempt, status: number, rawHeaders: readonly string[]): void {
     if (this.#isDone || attempt !== this.#attempt) return;
-    this.#client.sendInterim(status, clientHeaders(rawHeaders, false));
+    this.#client.sendInterim(status, clientHeaders(rawHeaders, status, false));
   }
 
   answered(attempt: Attempt, status: number, reason: string, rawHeaders: readonly string[]): void {
@@ -279,7 +280,7 @@ class Exchange implements ClientListener, AnswerListener {
     this.#body?.settle();
     const { method, isHttp10 } = this.#client;
     const mayHaveTrailers = !isHttp10 && method !== 'HEAD' && status !== 204 && status !== 304;
-    if (this.#client.sendHead(status, reason, clientHeaders(rawHeaders, mayHaveTrailers))) {
+    if (this.#client.sendHead(status, reason, clientHeaders(rawHeaders, status, mayHaveTrailers))) {
       this.#status = status;
     } else {
       this.#attempt?.abort();
@@ -369,7 +370,7 @@ class Exchange implements ClientListener, AnswerListener {
   #refuse(error: SidebearerError, status?: number): void {
     const problem: Problem = renderProblem(error, status);
     // Where the request could be read in two ways, so can its end.
-    if (error.code === 'request_malformed') this.#client.distrust();
+    if (error.code === 'request_malformed' || error.code === 'request_coding_unknown') this.#client.distrust();
     this.#client.sendHead(problem.status, problem.reason, problem.headers);
     if (this.#client.method !== 'HEAD') this.#client.send(problem.body);
     this.#client.end([]);

@@ -30,7 +30,7 @@ export function holdAnswer(answer: IncomingMessage): { release(): readonly Buffe
 /** Writes an answer to the client's bare socket, as the last one on its connection. @param held what came of its body */
 export function sendAnswer(answer: IncomingMessage, held: readonly Buffer[], socket: Socket): void {
   let head = `HTTP/1.1 ${answer.statusCode} ${answer.statusMessage ?? ''}\r\n`;
-  const headers = clientHeaders(answer.rawHeaders, false);
+  const headers = clientHeaders(answer.rawHeaders, answer.statusCode ?? 0, false);
   for (let i = 0; i < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;
   socket.write(`${head}Connection: close\r\n\r\n`, 'latin1');
   for (const chunk of held) socket.write(chunk);

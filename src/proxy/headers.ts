@@ -16,7 +16,7 @@ export interface RequestFacts {
   /** Lower-cased. */
   readonly secFetchSite: string | undefined;
   /** Lower-cased names that `Connection` nominates. */
-  readonly nominated: readonly string[];
+  readonly nominated: ReadonlySet<string>;
 }
 
 /** Headers of one connection (RFC 9110 §7.6.1), and what was meant for a proxy, that is for us. */
@@ -24,6 +24,7 @@ const hopByHop: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
   'proxy-authenticate',
+  'proxy-authentication-info',
   'proxy-authorization',
   'proxy-connection',
   'te',
@@ -41,10 +42,13 @@ const notForwarded: ReadonlySet<string> = new Set([...hopByHop, 'expect', 'host'
 const errorHeader = 'sidebearer-error';
 
 const none: readonly string[] = [];
+/** A set, as a client may nominate thousands. */
+const nobody: ReadonlySet<string> = new Set();
 
 /**
- * @throws request_malformed: no, two or empty `Host` on HTTP/1.1; a transfer coding besides the one `chunked`, or any
- *   on HTTP/1.0, or next to `Content-Length` (RFC 9112 §6.1, §6.3)
+ * @throws request_malformed: no, two or empty `Host` on HTTP/1.1; a transfer coding on HTTP/1.0 or next to
+ *   `Content-Length`, `chunked` twice or not at the end (RFC 9112 §6.1, §6.3)
+ * @throws request_coding_unknown: another one before the final `chunked`
  */
 export function readRequestFacts(head: RequestHead): RequestFacts {
   const raw = head.rawHeaders;
@@ -97,7 +101,14 @@ export function readRequestFacts(head: RequestHead): RequestFacts {
   if (transferEncoding !== undefined) {
     if (head.isHttp10) throw malformed('Transfer-Encoding on HTTP/1.0');
     if (contentLength !== undefined) throw malformed('Transfer-Encoding and Content-Length');
-    if (transferEncoding.trim().toLowerCase() !== 'chunked') throw malformed('a transfer coding other than chunked');
+    const coding = transferEncoding.trim().toLowerCase();
+    if (coding !== 'chunked') {
+      // Its end can be told, only not what it says; anything else could end in two places.
+      if (/^(?:(?!chunked[\t ]*,)[\w!#$%&'*+.^`|~-]+[\t ]*,[\t ]*)+chunked$/.test(coding)) {
+        throw new SidebearerError('request_coding_unknown');
+      }
+      throw malformed('the Transfer-Encoding');
+    }
   }
   if (contentLength !== undefined && !/^\d{1,15}$/.test(contentLength)) throw malformed('the Content-Length');
   if (host === undefined && !head.isHttp10) throw malformed('no Host');
@@ -107,7 +118,7 @@ export function readRequestFacts(head: RequestHead): RequestFacts {
     acceptsTrailers,
     expect: expect === undefined || head.isHttp10 ? undefined : expect.trim().toLowerCase(),
     secFetchSite: secFetchSite?.trim().toLowerCase(),
-    nominated: connection === undefined ? none : nominations(connection),
+    nominated: connection === undefined ? nobody : nominations(connection),
   };
 }
 
@@ -123,7 +134,7 @@ export function createInjectedNames(names: readonly string[]): ReadonlySet<strin
  */
 export function upstreamHeaders(
   raw: readonly string[],
-  nominated: readonly string[],
+  nominated: ReadonlySet<string>,
   injected: ReadonlySet<string>,
   authorization: readonly string[],
 ): string[] {
@@ -131,7 +142,7 @@ export function upstreamHeaders(
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i] ?? '';
     const lower = name.toLowerCase();
-    if (notForwarded.has(lower) || nominated.includes(lower)) continue;
+    if (notForwarded.has(lower) || nominated.has(lower)) continue;
     // Servers that hand headers on as variables (CGI, WSGI) cannot tell `_` from `-`.
     if (injected.has(lower.includes('_') ? lower.replaceAll('_', '-') : lower)) continue;
     headers.push(name, raw[i + 1] ?? '');
@@ -155,7 +166,9 @@ export function isFramedClearly(raw: readonly string[]): boolean {
  * The upstream's end-to-end headers for the client.
  * @param mayHaveTrailers whether an answer to this request could carry trailers at all
  */
-export function clientHeaders(raw: readonly string[], mayHaveTrailers: boolean): string[] {
+export function clientHeaders(raw: readonly string[], status: number, mayHaveTrailers: boolean): string[] {
+  // A client that believed it would wait for a body, or take the next answer for one (RFC 9110 §8.6).
+  const mayHaveLength = status >= 200 && status !== 204;
   const headers: string[] = [];
   let connection: string | undefined;
   let hasLength = false;
@@ -169,16 +182,20 @@ export function clientHeaders(raw: readonly string[], mayHaveTrailers: boolean):
       continue;
     }
     if (lower === errorHeader) continue;
-    if (lower === 'content-length') hasLength = true;
-    else if (lower === 'trailer') hasTrailer = true;
+    if (lower === 'content-length') {
+      if (!mayHaveLength) continue;
+      hasLength = true;
+    } else if (lower === 'trailer') {
+      hasTrailer = true;
+    }
     headers.push(name, value);
   }
-  const nominated = connection === undefined ? none : nominations(connection);
+  const nominated = connection === undefined ? nobody : nominations(connection);
   const dropsTrailer = hasTrailer && (hasLength || !mayHaveTrailers);
-  if (nominated.length === 0 && !dropsTrailer) return headers;
+  if (nominated.size === 0 && !dropsTrailer) return headers;
   return headers.filter((_, i) => {
     const lower = (headers[i - (i % 2)] ?? '').toLowerCase();
-    return !nominated.includes(lower) && !(dropsTrailer && lower === 'trailer');
+    return !nominated.has(lower) && !(dropsTrailer && lower === 'trailer');
   });
 }
 
@@ -195,13 +212,15 @@ export function clientTrailers(raw: readonly string[]): readonly string[] {
 }
 
 /** `Keep-alive`, `close` and `upgrade` are options, not names, but naming them does no harm: they are dropped anyway. */
-function nominations(connection: string): readonly string[] {
-  const names: string[] = [];
+function nominations(connection: string): ReadonlySet<string> {
+  let names: Set<string> | undefined;
   for (const option of connection.split(',')) {
     const name = option.trim().toLowerCase();
-    if (name !== '' && name !== 'keep-alive' && name !== 'close') names.push(name);
+    if (name === '' || name === 'keep-alive' || name === 'close') continue;
+    names ??= new Set();
+    names.add(name);
   }
-  return names;
+  return names ?? nobody;
 }
 
 function canonical(name: string): string {

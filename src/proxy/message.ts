@@ -67,7 +67,10 @@ export interface UpstreamRequest {
 export type AttemptStage =
   /** No byte of the request was sent. */
   | 'connecting'
-  /** The upstream says, or the protocol proves, that it did nothing with the request (RFC 9113 §8.7). */
+  /**
+   * The upstream says, or the protocol proves, that it did nothing with the request (RFC 9113 §8.7); or a connection
+   * that stood ended before any of it was sent.
+   */
   | 'refused'
   /** Some or all of the request was sent, no byte of an answer came. */
   | 'sent'

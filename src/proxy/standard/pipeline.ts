@@ -19,7 +19,10 @@ interface Waiting {
   readonly expectsContinue: boolean;
 }
 
-/** Above it no more is read. Not lower: what is not read hides that the client has left. */
+/**
+ * Above it no more is read, so that a connection holds this many and what one read brings. Not lower: what is not read
+ * hides that the client has left.
+ */
 const MAX_WAITING = 64;
 
 export class Pipeline {
@@ -29,6 +32,7 @@ export class Pipeline {
   #waiting: Waiting[] | undefined = undefined;
   #ending: SidebearerError | undefined = undefined;
   #isClosed = false;
+  #isGuarded = false;
 
   constructor(host: PipelineHost, socket: Socket) {
     this.#host = host;
@@ -64,7 +68,7 @@ export class Pipeline {
     }
     this.#waiting ??= [];
     this.#waiting.push({ request, response, expectsContinue });
-    if (this.#waiting.length >= MAX_WAITING) this.#socket.pause();
+    if (this.#isFull) this.#hold();
   }
 
   /** The answer to a request is over. */
@@ -91,6 +95,21 @@ export class Pipeline {
     }
   }
 
+  get #isFull(): boolean {
+    return this.#waiting !== undefined && this.#waiting.length >= MAX_WAITING;
+  }
+
+  #hold(): void {
+    if (!this.#isGuarded) {
+      this.#isGuarded = true;
+      // Node's http reads on at the end of each answer, whoever paused the socket. It listens to this, too, and first.
+      this.#socket.on('resume', () => {
+        if (this.#isFull) this.#socket.pause();
+      });
+    }
+    this.#socket.pause();
+  }
+
   #begin(waiting: Waiting): void {
     const client = this.#host.create(waiting.request, waiting.response, waiting.expectsContinue);
     this.#active = client;
@@ -102,7 +121,7 @@ export class Pipeline {
     const waiting = this.#waiting?.shift();
     if (this.#waiting?.length === 0) this.#waiting = undefined;
     if (waiting !== undefined) {
-      this.#socket.resume();
+      if (!this.#isFull) this.#socket.resume();
       this.#begin(waiting);
     } else if (this.#ending !== undefined) {
       this.close();

@@ -212,10 +212,25 @@ function clientError(thrown: Error): SidebearerError | undefined {
       return new SidebearerError('request_headers_too_large', {}, thrown);
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return new SidebearerError('request_timeout', {}, thrown);
+    case 'HPE_INVALID_METHOD':
+      if (isUnknownMethod(thrown)) return new SidebearerError('request_method_unknown', {}, thrown);
+      break;
     case 'HPE_INVALID_EOF_STATE':
       return undefined;
   }
   return code.startsWith('HPE_') ? new SidebearerError('request_malformed', { systemCode: code }, thrown) : undefined;
+}
+
+/**
+ * Node's parser knows the registered methods alone and takes any other for bytes that are no HTTP. Both are refused;
+ * where the whole request line came at once it can be told which it was.
+ */
+function isUnknownMethod(thrown: Error): boolean {
+  if (!('rawPacket' in thrown && Buffer.isBuffer(thrown.rawPacket))) return false;
+  const at = 'bytesParsed' in thrown && typeof thrown.bytesParsed === 'number' ? thrown.bytesParsed : 0;
+  const packet = thrown.rawPacket.toString('latin1');
+  const line = packet.slice(packet.lastIndexOf('\n', Math.max(0, at - 1)) + 1);
+  return /^[\w!#$%&'*+.^`|~-]+ [^\s]+ HTTP\/1\.[01]\r\n/.test(line);
 }
 
 function endWith(socket: Duplex, error: SidebearerError): void {

@@ -133,6 +133,8 @@ class StandardAttempt implements Attempt, Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | null = null;
   #stage: AttemptStage = 'connecting';
   #hasHead = false;
+  /** undici sends the head with the first byte of the body, or with its end. */
+  #isHeadReady: boolean;
   #isOver = false;
 
   constructor(dispatcher: Dispatcher, path: Path, request: UpstreamRequest, listener: AnswerListener) {
@@ -141,6 +143,7 @@ class StandardAttempt implements Attempt, Dispatcher.DispatchHandler {
     this.#request = request;
     this.#listener = listener;
     this.#body = request.hasBody ? new RequestBody(() => this.#wantBody()) : null;
+    this.#isHeadReady = !request.hasBody;
   }
 
   start(): void {
@@ -150,10 +153,12 @@ class StandardAttempt implements Attempt, Dispatcher.DispatchHandler {
   }
 
   write(chunk: Buffer): boolean {
+    this.#isHeadReady = true;
     return this.#body === null || this.#body.destroyed || this.#body.push(chunk);
   }
 
   endBody(): void {
+    this.#isHeadReady = true;
     if (this.#body !== null && !this.#body.destroyed) this.#body.push(null);
   }
 
@@ -232,8 +237,9 @@ class StandardAttempt implements Attempt, Dispatcher.DispatchHandler {
     this.#isOver = true;
     this.#body?.destroy();
     // Once the head was whole, what follows is a connection that ended too early.
-    const stage = this.#hasHead ? 'sent' : this.#stage;
-    this.#listener.failed(this, upstreamError(error, stage, this.#path.origin), this.#stage);
+    const failure = upstreamError(error, this.#hasHead ? 'sent' : this.#stage, this.#path.origin);
+    const isUnsent = this.#stage === 'sent' && !this.#isHeadReady && failure.code === 'upstream_closed';
+    this.#listener.failed(this, failure, isUnsent ? 'refused' : this.#stage);
   }
 }
 

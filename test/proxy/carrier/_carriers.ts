@@ -9,9 +9,14 @@ export type Difference =
   | 'expect-answered-here'
   | 'head-with-first-byte'
   | 'header-places'
+  | 'interim-reason'
   | 'length-zero'
-  | 'reset-of-unread-upload'
+  | 'methods'
+  | 'reason-bytes'
+  | 'request-protocol-unseen'
   | 'request-trailers'
+  | 'reset-of-unread-upload'
+  | 'tls-close-unseen'
   | 'unasked-100';
 
 export interface Carrier {
@@ -30,9 +35,14 @@ export const carriers: readonly Carrier[] = [
       'expect-answered-here',
       'head-with-first-byte',
       'header-places',
+      'interim-reason',
       'length-zero',
-      'reset-of-unread-upload',
+      'methods',
+      'reason-bytes',
+      'request-protocol-unseen',
       'request-trailers',
+      'reset-of-unread-upload',
+      'tls-close-unseen',
       'unasked-100',
     ]),
   },

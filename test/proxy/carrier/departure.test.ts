@@ -129,3 +129,25 @@ onEachCarrier(
     await eventually('nothing is at work', () => proxy.inFlight() === 0);
   },
 );
+
+onEachCarrier('a client that leaves while the connection is made sends nothing', async (t, carrier) => {
+  let bytes = '';
+  let connections = 0;
+  // A TLS handshake that does not go on.
+  const upstream = await startRawUpstream(t, (socket) => {
+    connections += 1;
+    socket.on('data', (chunk: Buffer) => {
+      bytes += chunk.toString('latin1');
+    });
+  });
+  const proxy = await carrier.start(t, upstream.url.replace('http:', 'https:'), {
+    route: { timeouts: { connectMs: 60_000, headersMs: 0, idleMs: 0 } },
+  });
+  const client = await connectRaw(t, proxy.port);
+  client.send(`${post}part`);
+  await eventually('it connects', () => connections === 1);
+  client.socket.resetAndDestroy();
+  await eventually('nothing is at work', () => proxy.inFlight() === 0);
+  t.match(proxy.observer.ends, [{ aborted: true, status: 0 }]);
+  t.notMatch(bytes, /token-1|part/);
+});

@@ -88,6 +88,16 @@ onEachCarrier('a reason of UTF-8 arrives as it was, an empty one stays empty', a
   }
 });
 
+onEachCarrier('a reason of bytes that are no UTF-8 (reason-bytes)', async (t, carrier) => {
+  const origin = await startOrigin(t, () => 'HTTP/1.1 200 \xe9t\xe9\r\nContent-Length: 0\r\n\r\n');
+  const proxy = await carrier.start(t, origin.url);
+  const answer = await exchangeRaw(t, proxy.port, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+  t.equal(
+    answer.split('\r\n')[0],
+    carrier.differences.has('reason-bytes') ? 'HTTP/1.1 200 ' : 'HTTP/1.1 200 \xe9t\xe9',
+  );
+});
+
 onEachCarrier('the places of Host and Content-Length (header-places)', async (t, carrier) => {
   const origin = await startOrigin(t, () => 'HTTP/1.1 204 No Content\r\n\r\n');
   const proxy = await carrier.start(t, origin.url);

@@ -1,5 +1,5 @@
 // Headers of one connection stay on it, both ways (RFC 9110 §7.6.1), and nobody can nominate ours away.
-import { exchangeRaw } from '../_proxy.ts';
+import { exchangeRaw, statusOf } from '../_proxy.ts';
 import { onEachCarrier } from './_carriers.ts';
 import { startOrigin } from './_origin.ts';
 
@@ -7,6 +7,7 @@ const hops = [
   'Keep-Alive: timeout=99',
   'Proxy-Connection: keep-alive',
   'Proxy-Authenticate: Basic',
+  'Proxy-Authentication-Info: x',
   'Proxy-Authorization: Basic eA==',
   'TE: trailers, deflate',
   'X-Nominated: 1',
@@ -63,4 +64,17 @@ onEachCarrier('a request cannot nominate its framing, its Host or our token away
   t.match(origin.requests[0]?.headers, new RegExp(`host: ${origin.host}`, 'i'));
   t.ok(origin.requests[0]?.headers.includes('Authorization: Bearer token-1'));
   t.match(origin.requests[0]?.body, /^ok$|^2\r\nok\r\n0\r\n\r\n$/);
+});
+
+onEachCarrier('thousands of nominations are all heeded', async (t, carrier) => {
+  const origin = await startOrigin(t, () => 'HTTP/1.1 204 No Content\r\n\r\n');
+  const proxy = await carrier.start(t, origin.url);
+  const names = Array.from({ length: 2000 }, (_, i) => `n${i}`);
+  const answer = await exchangeRaw(
+    t,
+    proxy.port,
+    `GET / HTTP/1.1\r\nHost: a\r\nConnection: close, ${names.join(',')}\r\nN1999: 1\r\nn0: 1\r\nn2000: 1\r\n\r\n`,
+  );
+  t.equal(statusOf(answer), 204);
+  t.same(origin.requests[0]?.headers.slice(2), ['n2000: 1', 'Authorization: Bearer token-1']);
 });

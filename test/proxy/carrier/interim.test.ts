@@ -34,6 +34,21 @@ onEachCarrier(
   },
 );
 
+onEachCarrier(
+  'the reason of an interim answer, and interim answers unheard of (interim-reason)',
+  async (t, carrier) => {
+    const interims = 'HTTP/1.1 103 Mine\r\nA: 1\r\n\r\nHTTP/1.1 199 Odd\r\n\r\nHTTP/1.1 150 \r\nB: 2\r\n\r\n';
+    const origin = await startOrigin(t, () => interims + ok);
+    const proxy = await carrier.start(t, origin.url);
+    const answer = await exchangeRaw(t, proxy.port, get);
+    const expected = carrier.differences.has('interim-reason')
+      ? interims.replace('Mine', 'Early Hints').replace('Odd', 'unknown').replace('150 ', '150 unknown')
+      : interims;
+    t.equal(answer.slice(0, answer.indexOf('HTTP/1.1 200')), expected);
+    t.match(answer, /ok$/);
+  },
+);
+
 onEachCarrier('HTTP/1.0 clients get no interim answer', async (t, carrier) => {
   const origin = await startOrigin(t, () => `HTTP/1.1 103 Early Hints\r\n\r\n${ok}`);
   const proxy = await carrier.start(t, origin.url);

@@ -45,6 +45,9 @@ onEachCarrier('the hint of the upstream is honoured: its connection is given up 
     ['', 1],
     ['Keep-Alive: timeout=60\r\n', 1],
     ['Keep-Alive: timeout=1\r\n', 2],
+    ['Keep-Alive: max=100, timeout=1\r\n', 2],
+    ['Keep-Alive: timeout=99999999999999999999\r\n', 1],
+    ['Keep-Alive: timeout=-1\r\nKeep-Alive: x\r\n', 1],
     ['Keep-Alive: timeout=0\r\n', 2],
     ['Connection: close\r\n', 2],
   ] as const) {

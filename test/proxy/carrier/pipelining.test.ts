@@ -84,8 +84,28 @@ onEachCarrier(
       `${get('/1')}POST /2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n${get('/3')}`,
     );
     await client.ended;
-    t.same(client.received().match(/HTTP\/1\.1 \d+/g), ['HTTP/1.1 200', 'HTTP/1.1 400']);
+    t.same(client.received().match(/HTTP\/1\.1 \d+/g), ['HTTP/1.1 200', 'HTTP/1.1 501']);
     t.equal(origin.requests.length, 1);
+  },
+);
+
+onEachCarrier(
+  'behind more pipelined requests than are read, a departure shows when they have been answered (reset-of-unread-upload)',
+  async (t, carrier) => {
+    let isHeld = true;
+    const origin = await startOrigin(t, () => (isHeld ? undefined : 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'));
+    const proxy = await carrier.start(t, origin.url);
+    const client = await connectRaw(t, proxy.port);
+    client.send(get('/').repeat(100));
+    await eventually('the first began', () => origin.requests.length === 1);
+    client.socket.resetAndDestroy();
+    if (carrier.differences.has('reset-of-unread-upload')) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      isHeld = false;
+      origin.connections[0]?.socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+    }
+    await eventually('nothing is at work', () => proxy.inFlight() === 0);
+    t.ok(origin.requests.length < 100, `${origin.requests.length} of 100 requests were sent for nobody`);
   },
 );
 

@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net';
 import { codeOf, connectRaw, eventually, exchangeRaw, startRawUpstream, statusOf } from '../_proxy.ts';
 import { type Carrier, onEachCarrier } from './_carriers.ts';
+import { dataOf, type OriginConnection, startOrigin } from './_origin.ts';
 
 interface Kept {
   readonly url: string;
@@ -65,6 +66,7 @@ onEachCarrier(
         ['HEAD', ''],
         ['DELETE', ''],
         ['OPTIONS', ''],
+        ['QUERY', 'body'],
         ['PUT', 'body'],
       ] as const) {
         const kept = await startKept(t);
@@ -139,6 +141,86 @@ onEachCarrier(
       });
       sockets.at(-1)?.end();
       await eventually('it closed', () => isGone);
+    }
+  },
+);
+
+onEachCarrier(
+  'a pooled connection that ends before the first byte of a body: nothing was sent, so that even POST is repeated',
+  async (t, carrier) => {
+    for (const [method, framing, body] of [
+      ['POST', 'Content-Length: 4', 'body'],
+      ['PATCH', 'Content-Length: 4\r\nExpect: 100-continue', 'body'],
+      ['POST', 'Transfer-Encoding: chunked', '4\r\nbody\r\n0\r\n\r\n'],
+    ] as const) {
+      for (const end of ['close', 'reset'] as const) {
+        const kept: OriginConnection[] = [];
+        const origin = await startOrigin(t, ({ connection }) => {
+          kept.push(connection);
+          return 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+        });
+        const proxy = await carrier.start(t, origin.url);
+        await exchangeRaw(t, proxy.port, request('GET'));
+        const client = await connectRaw(t, proxy.port);
+        client.send(`${method} /it HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${framing}\r\n\r\n`);
+        if (framing.includes('Expect')) await client.until('100 Continue');
+        else await eventually('it is at work', () => proxy.inFlight() === 1);
+        // undici takes the connection within a turn of its own.
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        if (end === 'close') kept[0]?.socket.end();
+        else kept[0]?.socket.resetAndDestroy();
+        await eventually('the pooled connection is gone', () => kept[0]?.isClosed === true);
+        client.send(body);
+        await client.ended;
+        const what = `${method} ${framing} ${end}`;
+        if (carrier.differences.has('head-with-first-byte')) {
+          t.match(client.received(), /^(HTTP\/1\.1 100 Continue\r\n\r\n)?HTTP\/1\.1 200 OK/, what);
+          t.equal(origin.requests.length, 2, `${what}: once`);
+          t.equal(dataOf(origin.requests[1]?.body ?? ''), 'body', what);
+        } else {
+          t.equal(codeOf(client.received()), 'upstream_closed', what);
+        }
+      }
+    }
+  },
+);
+
+onEachCarrier('a PUT that is cut within its upload starts over, and what still comes follows', async (t, carrier) => {
+  const connections: { text: string }[] = [];
+  const upstream = await startRawUpstream(t, (socket) => {
+    const connection = { text: '' };
+    const isFirst = connections.push(connection) === 1;
+    socket.on('data', (chunk: Buffer) => {
+      connection.text += chunk.toString('latin1');
+      if (isFirst && connection.text.endsWith('first ')) socket.resetAndDestroy();
+      if (!isFirst && connection.text.includes('second')) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+    });
+  });
+  const proxy = await carrier.start(t, upstream.url);
+  const client = await connectRaw(t, proxy.port);
+  client.send('PUT /it HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 12\r\n\r\nfirst ');
+  await eventually('it came again', () => connections[1]?.text.endsWith('first ') === true);
+  client.send('second');
+  await client.ended;
+  t.equal(statusOf(client.received()), 200);
+  t.match(connections[1]?.text, /\r\n\r\nfirst second$/);
+  t.equal(connections.length, 2);
+});
+
+onEachCarrier(
+  'an upstream that takes no connection is 502 upstream_unreachable, and asked once',
+  async (t, carrier) => {
+    const ends: (() => unknown)[] = [];
+    const gone = await startRawUpstream({ teardown: (end) => void ends.push(end) }, () => undefined);
+    await Promise.all(ends.map((end) => end()));
+    const proxy = await carrier.start(t, gone.url);
+    for (const [method, body] of [
+      ['GET', ''],
+      ['POST', 'body'],
+    ] as const) {
+      const answer = await exchangeRaw(t, proxy.port, request(method, body));
+      t.equal(statusOf(answer), 502, method);
+      t.equal(codeOf(answer), 'upstream_unreachable', method);
     }
   },
 );

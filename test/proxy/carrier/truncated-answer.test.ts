@@ -1,4 +1,8 @@
 // An answer that is not whole must never look whole: the client sees an abort.
+import { type AddressInfo, connect } from 'node:net';
+import { createServer } from 'node:tls';
+import { openWay } from '../../egress/_way.ts';
+import { createAuthority } from '../../providers/_certificate.ts';
 import { connectRaw, onHead, startRawUpstream } from '../_proxy.ts';
 import { onEachCarrier } from './_carriers.ts';
 
@@ -44,5 +48,36 @@ onEachCarrier(
         }
       }
     }
+  },
+);
+
+onEachCarrier(
+  'over TLS, a FIN without close_notify is no end of an answer that only the end delimits (tls-close-unseen)',
+  async (t, carrier) => {
+    const authority = createAuthority();
+    const behind = createServer(authority.issue({ addresses: ['127.0.0.1'] }), (socket) => {
+      socket.on('error', () => undefined);
+      onHead(socket, () => void socket.write(`${ok}\r\npart`));
+    });
+    await new Promise<void>((resolve) => behind.listen(0, '127.0.0.1', resolve));
+    t.teardown(() => behind.close());
+    let cut = (): void => undefined;
+    const upstream = await startRawUpstream(t, (socket) => {
+      const onward = connect((behind.address() as AddressInfo).port, '127.0.0.1');
+      onward.on('error', () => undefined);
+      onward.on('data', (chunk: Buffer) => socket.write(chunk));
+      socket.on('data', (chunk: Buffer) => onward.write(chunk));
+      socket.on('close', () => onward.destroy());
+      cut = () => void socket.end();
+    });
+    const way = await openWay(t, { ca: authority.cert });
+    const proxy = await carrier.start(t, upstream.url.replace('http:', 'https:'), { route: { way } });
+    const client = await connectRaw(t, proxy.port);
+    client.send('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    await client.until('part');
+    cut();
+    await client.ended;
+    if (carrier.differences.has('tls-close-unseen')) t.match(client.received(), /part\r\n0\r\n\r\n$/);
+    else t.notMatch(client.received(), /\r\n0\r\n/);
   },
 );

@@ -18,6 +18,15 @@ const malformed: [name: string, answer: string][] = [
   ['hex in CL', `${ok}Content-Length: 0x3\r\n\r\nabc`],
   ['a CL beyond all numbers', `${ok}Content-Length: 99999999999999999999999\r\n\r\nabc`],
   ['gzip, chunked', `${ok}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n`],
+  ['an empty CL', `${ok}Content-Length:\r\n\r\n`],
+  ['- in CL', `${ok}Content-Length: -1\r\n\r\n`],
+  [
+    'CL and TE in an interim answer',
+    `HTTP/1.1 103 X\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n${ok}\r\n`,
+  ],
+  ['a bare LF for the empty line', `${ok}Content-Length: 0\r\n\n`],
+  ['a name that is no token', `${ok}X(1): 1\r\nContent-Length: 0\r\n\r\n`],
+  ['too many headers by far', `${ok}${'a: 1\r\n'.repeat(40_000)}\r\n`],
   ['gzip', `${ok}Transfer-Encoding: gzip\r\n\r\nabc`],
   ['identity', `${ok}Transfer-Encoding: identity\r\n\r\nabc`],
   ['chunked twice', `${ok}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`],
@@ -90,6 +99,18 @@ onEachCarrier('bytes after an answer reach no other request, and end their conne
   }
 });
 
+onEachCarrier('bytes after an answer do not reach the request that was pipelined behind it', async (t, carrier) => {
+  const origin = await startOrigin(t, ({ line }) =>
+    line.includes('/1 ') ? `${ok}Content-Length: 2\r\n\r\nok${next}` : `${ok}Content-Length: 4\r\n\r\nfine`,
+  );
+  const proxy = await carrier.start(t, origin.url);
+  const client = await connectRaw(t, proxy.port);
+  client.send('GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n');
+  await client.until(/fine$/);
+  t.notMatch(client.received(), /intrude/);
+  t.equal(origin.connections.length, 2);
+});
+
 onEachCarrier('bytes on an idle connection are nobody’s answer', async (t, carrier) => {
   const origin = await startOrigin(t, () => `${ok}Content-Length: 4\r\n\r\nfine`);
   const proxy = await carrier.start(t, origin.url);
@@ -110,6 +131,16 @@ onEachCarrier('chunk garbage within an answer: the client sees an abort, the con
     t.equal(origin.connections.length, 2);
     t.match(proxy.observer.ends, [{ error: { code: /^upstream_/ } }, { error: { code: /^upstream_/ } }]);
   }
+});
+
+onEachCarrier('a flood of trailers within an answer: the client sees an abort', async (t, carrier) => {
+  const origin = await startOrigin(
+    t,
+    () => `${ok}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n${'x: 1\r\n'.repeat(100_000)}\r\n`,
+  );
+  const proxy = await carrier.start(t, origin.url);
+  t.notMatch(await exchangeRaw(t, proxy.port, get), /\r\n0\r\n|x: 1/);
+  t.match(proxy.observer.ends, [{ aborted: true, error: { code: 'upstream_malformed' } }]);
 });
 
 onEachCarrier('control bytes in a reason reach nobody', async (t, carrier) => {
@@ -136,9 +167,9 @@ onEachCarrier('chunked on HTTP/1.0 (answer-version-unseen)', async (t, carrier) 
   }
 });
 
-onEachCarrier('HTTP/0.9 and HTTP/2.0 in a status line (answer-version-unseen)', async (t, carrier) => {
-  for (const version of ['0.9', '2.0']) {
-    const origin = await startOrigin(t, () => `HTTP/${version} 200 OK\r\nContent-Length: 2\r\n\r\nok`);
+onEachCarrier('another protocol or version in a status line (answer-version-unseen)', async (t, carrier) => {
+  for (const version of ['HTTP/0.9', 'HTTP/2.0', 'ICE/1.0', 'RTSP/1.0']) {
+    const origin = await startOrigin(t, () => `${version} 200 OK\r\nContent-Length: 2\r\n\r\nok`);
     const proxy = await carrier.start(t, origin.url);
     const answer = await exchangeRaw(t, proxy.port, get);
     if (carrier.differences.has('answer-version-unseen')) t.match(answer, /^HTTP\/1\.1 200 [\s\S]*\r\n\r\nok$/);
