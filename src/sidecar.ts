@@ -111,7 +111,7 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
     clock,
     observer: observers.logins,
     version,
-    storedIn: config.store.kind === 'file' ? `file ${config.store.path}` : config.store.kind,
+    storedIn: storedIn(config.store),
     ...(podName !== undefined && { podName }),
   });
   const telemetry = createTelemetryServer({
@@ -245,6 +245,12 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
   }
 }
 
+/** For the page after a login. */
+function storedIn({ kind, path, namespace, secretPrefix }: Config['store']): string {
+  if (kind === 'file') return `file ${path}`;
+  return kind === 'kubernetes' ? `Secret ${namespace === '' ? '' : `${namespace}/`}${secretPrefix}…` : kind;
+}
+
 function lostAtEnd(credential: string): SidebearerError {
   const reason = 'the process ends with a token that is not durable';
   return new SidebearerError('store_write_failed', { credential, reason });
@@ -305,9 +311,24 @@ function clientTokenOf({ header, token }: Config['listen']['clients']): ClientTo
 
 /** Implementations are loaded only where the configuration names them. */
 async function openStore(config: Config, clock: Clock, onWarning: (warning: SidebearerError) => void): Promise<Store> {
-  const { kind, path } = config.store;
-  if (kind === 'memory') return (await import('./stores/memory.ts')).createMemoryStore({ clock });
-  return await (await import('./stores/file.ts')).createFileStore({ path, clock, onWarning });
+  const { kind, path, namespace, secretPrefix, serviceAccount } = config.store;
+  switch (kind) {
+    case 'memory':
+      return (await import('./stores/memory.ts')).createMemoryStore({ clock });
+    case 'file':
+      return await (await import('./stores/file.ts')).createFileStore({ path, clock, onWarning });
+    case 'kubernetes':
+      return await (await import('./stores/kubernetes.ts')).createKubernetesStore({
+        credentials: Object.keys(config.credentials),
+        namespace,
+        secretPrefix,
+        serviceAccount,
+        env: process.env,
+        clock,
+        random: Math.random,
+        onWarning,
+      });
+  }
 }
 
 function createStoreSealing({ store }: Config): Sealing {

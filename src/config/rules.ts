@@ -179,13 +179,19 @@ function checkRedirects(config: Mapping, { cautions }: Verdict): void {
 function checkStore(raw: unknown, { findings }: Verdict): void {
   const store = asMapping(raw);
   const { kind, keys, plaintext } = store;
-  if (kind !== 'file' || plaintext === true || plaintext === 'true') return;
+  const isPlain = plaintext === true || plaintext === 'true';
+  if (kind === 'kubernetes' && isPlain) {
+    const message = 'expected false: in a cluster the application reads every Secret that its service account can read';
+    findings.push({ code: 'config_value_invalid', path: ['store', 'plaintext'], message });
+  }
+  // What is not known is not judged: a kind that does not exist, a reference that is not resolved.
+  const isLasting = kind === 'file' || kind === 'kubernetes';
   const isEmpty = keys === undefined || (Array.isArray(keys) && keys.length === 0);
-  if (!isEmpty || typeof plaintext === 'symbol') return;
+  if (!isLasting || isPlain || !isEmpty || typeof plaintext === 'symbol') return;
   findings.push({
     code: 'config_keys_missing',
     path: ['store', 'keys'],
-    message: 'expected at least one key to seal the tokens with (`openssl rand -base64 32`), or `plaintext: true`',
+    message: `expected at least one key to seal the tokens with (\`openssl rand -base64 32\`)${kind === 'file' ? ', or `plaintext: true`' : ''}`,
   });
 }
 

@@ -82,7 +82,10 @@ const route = z.strictObject({
 });
 
 const store = z.strictObject({
-  kind: required(choice(['memory', 'file']), 'Where tokens are kept: `memory` loses them at the end of the process.'),
+  kind: required(
+    choice(['memory', 'file', 'kubernetes']),
+    'Where tokens are kept: `memory` loses them at the end of the process; `file` is one folder, `kubernetes` the Secrets of a namespace, each shared by all replicas.',
+  ),
   path: setting(line('the path of a folder'), '/var/lib/sidebearer', 'Folder of the kind `file`.'),
   keys: setting(
     z.array(sealKey()),
@@ -90,6 +93,21 @@ const store = z.strictObject({
     'Keys that seal the tokens, 32 bytes in base64 each: the first seals, all open. Required for every kind that outlives the process.',
   ),
   plaintext: setting(flag(), false, 'Stores tokens unsealed, without keys.'),
+  namespace: setting(
+    text('a namespace', /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$/),
+    '',
+    'Namespace of the kind `kubernetes`. Default: the pod’s own.',
+  ),
+  secretPrefix: setting(
+    text('a prefix of lower-case letters, digits and `-`', /^[a-z0-9][-a-z0-9]{0,100}$/),
+    'sidebearer-',
+    'What the names of Secrets and Leases begin with; the credential’s name follows.',
+  ),
+  serviceAccount: setting(
+    line('the path of a folder'),
+    '/var/run/secrets/kubernetes.io/serviceaccount',
+    'Folder with `token`, `ca.crt` and `namespace` of the service account, of the kind `kubernetes`. It is read again as tokens rotate.',
+  ),
   lease: setting(positiveDuration(), '30s', 'How long one process may hold the right to refresh without renewing it.'),
 });
 

@@ -617,6 +617,13 @@ export const catalogue = {
     message: 'The store cannot be written',
     next: 'Check space, permissions and the health of the store; the write is tried again by itself.',
   },
+  store_forbidden: {
+    layer: 'store',
+    status: 500,
+    outcome: 'temporary',
+    message: 'The store does not allow what is needed',
+    next: 'Grant it: the Role of the Helm chart allows get, watch and update on the Secrets, and get and update on the Leases, that are named. An object that is missing must be made once; the chart makes them.',
+  },
   store_path_invalid: {
     layer: 'store',
     status: 500,

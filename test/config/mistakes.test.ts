@@ -269,7 +269,17 @@ const cases: readonly Case[] = [
     text: store('kind: file', `keys: [ ${key}, YWJj ]`),
     expected: [`9:${13 + key.length} config_value_invalid store.keys[1]`],
   },
-  { name: 'a store of another kind', text: store('kind: redis'), expected: ['8:9 config_value_invalid store.kind'] },
+  {
+    name: 'a cluster’s store without keys',
+    text: store('kind: kubernetes'),
+    expected: ['7:1 config_keys_missing store.keys'],
+  },
+  {
+    name: 'a cluster’s store in plaintext',
+    text: store('kind: kubernetes', 'plaintext: true'),
+    expected: ['9:14 config_value_invalid store.plaintext'],
+  },
+  { name: 'a store of another kind', text: store('kind: etcd'), expected: ['8:9 config_value_invalid store.kind'] },
   {
     name: 'a variable that is not set',
     text: codex('clientId: ${env:ABSENT}'),

@@ -17,7 +17,6 @@ export interface StoreSetting {
 const ttlMs = 30_000;
 const halfHourMs = 30 * 60_000;
 const newId = (): string => randomBytes(32).toString('hex');
-const random = (): string => randomBytes(8).toString('hex');
 
 async function mustCommit(store: Store, expected: string, record: StoredRecord): Promise<string> {
   const result = await store.commit(record.credential, expected, record);
@@ -300,7 +299,7 @@ async function testLogins(t: Test, start: (t: Test) => Promise<StoreSetting>): P
     for (const isSwept of [false, true]) {
       const { clock, open } = await start(t);
       const store = await open();
-      const sweep = async (): Promise<unknown> => isSwept && put(store, clock.wallMs() + 1, `sweep-${random()}`);
+      const sweep = async (): Promise<unknown> => isSwept && put(store, clock.wallMs() + 1, 'sweep');
       const used = await put(store, clock.wallMs() + halfHourMs);
       const expired = await put(store, clock.wallMs() + 60_000);
       await store.logins.take(used);

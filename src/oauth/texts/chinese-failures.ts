@@ -103,6 +103,10 @@ export const chineseFailures: Readonly<Partial<Record<ErrorCode, readonly [messa
   token_file_unreadable: ['令牌文件不存在、为空或无法读取', '请检查 path 设置以及由谁写入；文件一有变化就会重新读取。'],
   store_unavailable: ['无法连接或读取存储', '请检查存储；在此期间不会兑换令牌，手中的令牌继续使用。'],
   store_write_failed: ['无法写入存储', '请检查空间、权限和存储的健康状况；写入会自动重试。'],
+  store_forbidden: [
+    '存储不允许所需的操作',
+    '请授予权限：Helm chart 的 Role 允许对所列 Secret 执行 get、watch 和 update，对所列 Lease 执行 get 和 update。缺少的对象需要先创建一次；chart 会创建它们。',
+  ],
   store_path_invalid: ['存储的文件夹无法使用', '请创建它，属主为运行本进程的用户，权限为 0700。'],
   store_permissions_open: [
     '存储中的一个文件对其他用户开放、属于其他用户，或不是普通文件',
