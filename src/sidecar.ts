@@ -20,7 +20,7 @@ import { createWay, egressName, type Way } from './egress/way.ts';
 import { SidebearerError, toSidebearerError } from './errors/sidebearer-error.ts';
 import { type BoundAddress, bind, type ListenAddress } from './listen.ts';
 import { createOAuthServer } from './oauth/server.ts';
-import type { Provider } from './providers/provider.ts';
+import type { Grant, Provider } from './providers/provider.ts';
 import type { ClientToken } from './proxy/client-token.ts';
 import { createProxyListener } from './proxy/listener.ts';
 import { createPlaintextSealing, createSealing, parseSealKey } from './stores/sealing.ts';
@@ -220,7 +220,9 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
     await Promise.all([...credentials.values()].map((credential) => credential.load()));
     const { oauth: oauthAddress } = config.listen;
     if (oauthAddress !== 'off') {
-      const needing = [...credentials.values()].filter(({ login }) => login !== undefined);
+      const needing = [...credentials.values()].filter(
+        ({ login, device }) => login !== undefined || device !== undefined,
+      );
       await bindOAuth(oauthAddress, needing.length === 0 || needing.some((credential) => credential.status().usable));
     }
     const telemetryUrl = await bound('telemetry', () =>
@@ -388,8 +390,8 @@ async function createCredential(name: string, settings: CredentialConfig, shared
   });
 }
 
-function insteadOfLogin({ login }: Provider, { hasLoginPages }: Shared): string | undefined {
-  if (login === undefined) return 'Put a new refresh token into refreshToken and restart.';
+function insteadOfLogin({ login, device }: Provider, { hasLoginPages }: Shared): string | undefined {
+  if (login === undefined && device === undefined) return 'Put a new refresh token into refreshToken and restart.';
   return hasLoginPages
     ? undefined
     : 'Set listen.oauth, which is off, to an address such as 127.0.0.1:1455, restart, and log in.';
@@ -401,6 +403,9 @@ const writtenTokenPolicy = {
   lead: { leadMs: 0, jitter: 0 },
   wait: { timeoutMs: 1_000, places: 1_000 },
 } as const;
+
+/** They spend nothing, so that nothing of them is stored. */
+const obtainedGrants: ReadonlySet<Grant> = new Set(['client_credentials', 'token_exchange', 'jwt_bearer']);
 
 function createSource(
   credential: string,
@@ -426,7 +431,7 @@ function createSource(
       maxBackoffMs: refresh.backoff.max,
     },
   };
-  if (provider.grant === 'client_credentials') return createObtainedGrant(common);
+  if (obtainedGrants.has(provider.grant)) return createObtainedGrant(common);
   return createRotatingGrant({
     ...common,
     store,

@@ -14,6 +14,11 @@ const tokenParameters = [
   'code_verifier',
   'redirect_uri',
   'refresh_token',
+  'device_code',
+  'subject_token',
+  'subject_token_type',
+  'requested_token_type',
+  'assertion',
   'scope',
 ];
 const authorizeParameters = [
@@ -71,40 +76,74 @@ export function checkCredential(
 type Complain = (code: MistakeCode, below: SettingPath, message: string, isAtKey?: boolean) => void;
 
 function checkGrant(credential: Mapping, complain: Complain): void {
-  const { provider, clientSecret, clientAuth, refreshToken, authorizeUrl } = credential;
+  const { provider, refreshToken, authorizeUrl, deviceUrl, subjectTokenFile } = credential;
   const grant = credential['grant'] ?? 'authorization_code';
+  const needed = (key: string, what: string): void => {
+    complain('config_value_missing', [key], `expected ${what}, for the grant is ${String(grant)}`);
+  };
   if (grant === 'authorization_code' && provider === 'oauth2' && authorizeUrl === undefined) {
-    complain(
-      'config_value_missing',
-      ['authorizeUrl'],
-      'expected an authorize URL, for the grant is authorization_code',
-    );
+    needed('authorizeUrl', 'an authorize URL');
   }
-  if (grant === 'refresh_token' && refreshToken === undefined) {
-    complain('config_value_missing', ['refreshToken'], 'expected a refresh token, for the grant is refresh_token');
+  if (grant === 'device_code' && provider === 'oauth2' && deviceUrl === undefined) {
+    needed('deviceUrl', 'the URL that begins a login on another device');
   }
-  if (refreshToken !== undefined && (grant === 'authorization_code' || grant === 'client_credentials')) {
+  if (grant === 'refresh_token' && refreshToken === undefined) needed('refreshToken', 'a refresh token');
+  if (isExchange(grant) && subjectTokenFile === undefined) {
+    needed('subjectTokenFile', 'the file with the token to exchange');
+  }
+  if (refreshToken !== undefined && typeof grant === 'string' && grant !== 'refresh_token') {
     complain('config_value_invalid', ['refreshToken'], 'only the grant refresh_token takes it', true);
   }
+  for (const key of ['subjectTokenFile', 'subjectTokenType', 'requestedTokenType']) {
+    if (credential[key] === undefined || typeof grant !== 'string') continue;
+    if (key === 'subjectTokenFile' ? isExchange(grant) : grant === 'token_exchange') continue;
+    const takers =
+      key === 'subjectTokenFile' ? 'grants token_exchange and jwt_bearer take' : 'grant token_exchange takes';
+    complain('config_value_invalid', [key], `only the ${takers} it`, true);
+  }
   const scopes = asText(credential['scope'])?.split(' ');
-  if (grant === 'authorization_code' && provider === 'oidc' && scopes !== undefined && !scopes.includes('openid')) {
+  const isLogin = grant === 'authorization_code' || grant === 'device_code';
+  if (isLogin && provider === 'oidc' && scopes !== undefined && !scopes.includes('openid')) {
     complain('config_value_invalid', ['scope'], 'expected openid among the scopes, for OpenID wants it');
   }
-  if (provider === 'codex') return;
-  const needsSecret = clientAuth === 'basic' || clientAuth === 'post' || grant === 'client_credentials';
-  if (grant === 'client_credentials' && clientAuth === 'none') {
-    complain('config_value_invalid', ['clientAuth'], 'expected basic or post, for the grant is client_credentials');
+  if (provider !== 'codex') checkClientAuth(credential, grant, complain);
+}
+
+function isExchange(grant: unknown): boolean {
+  return grant === 'token_exchange' || grant === 'jwt_bearer';
+}
+
+/** What each way to authenticate needs; a key or secret that nothing uses is most likely a slip. */
+function checkClientAuth(credential: Mapping, grant: unknown, complain: Complain): void {
+  const { clientSecret, clientKey, clientAuth } = credential;
+  const isAlone = grant === 'client_credentials';
+  if (isAlone && clientAuth === 'none') {
+    const message = 'expected one that proves the client, for the grant is client_credentials';
+    complain('config_value_invalid', ['clientAuth'], message);
   }
-  if (needsSecret && clientSecret === undefined) {
-    const why = grant === 'client_credentials' ? 'the grant is client_credentials' : 'clientAuth asks for it';
+  const wantsSecret = clientAuth === 'basic' || clientAuth === 'post';
+  const isProvedOtherwise =
+    clientAuth === 'private_key_jwt' || clientAuth === 'tls_client_auth' || clientKey !== undefined;
+  if (clientSecret === undefined && (wantsSecret || (isAlone && !isProvedOtherwise))) {
+    const why = isAlone ? 'the grant is client_credentials' : 'clientAuth asks for it';
     complain('config_value_missing', ['clientSecret'], `expected a client secret, for ${why}`);
+  }
+  if (clientAuth === 'private_key_jwt' && clientKey === undefined) {
+    complain('config_value_missing', ['clientKey'], 'expected a private key, for clientAuth asks for it');
+  }
+  const isKeyUsed = clientAuth === 'private_key_jwt' || (clientAuth === undefined && clientSecret === undefined);
+  if (clientKey !== undefined && !isKeyUsed && typeof clientAuth !== 'symbol') {
+    complain('config_value_invalid', ['clientKey'], 'only clientAuth private_key_jwt takes it', true);
+  }
+  if (clientAuth === 'tls_client_auth' && asMapping(credential['tls'])['cert'] === undefined) {
+    complain('config_value_missing', ['tls', 'cert'], 'expected a certificate, for clientAuth asks for it');
   }
 }
 
 /** Tokens, codes and keys pass through these: plain http beyond this machine has to be said by name. */
 function checkUrls(credential: Mapping, path: SettingPath, complain: Complain, { cautions }: Verdict): void {
   const { allowHttp } = credential;
-  for (const key of ['issuer', 'authorizeUrl', 'tokenUrl', 'revokeUrl']) {
+  for (const key of ['issuer', 'authorizeUrl', 'tokenUrl', 'revokeUrl', 'deviceUrl']) {
     const text = asText(credential[key]);
     if (text === undefined || !URL.canParse(text)) continue;
     const url = new URL(text);

@@ -13,6 +13,7 @@ import {
   line,
   lineOrEmpty,
   positiveDuration,
+  privateKey,
   secret,
   share,
   text,
@@ -31,6 +32,9 @@ export const placeholders = [
 
 /** What names a credential; source of a RegExp, for editors take it as well. */
 export const credentialNamePattern = '^(?!.*-logins$)[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$';
+
+/** IANA's names, the first two without their prefix. */
+export const clientAuthMethods = ['basic', 'post', 'none', 'private_key_jwt', 'tls_client_auth'] as const;
 
 /** RFC 9110, 5.6.2. */
 export const headerNamePattern = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
@@ -91,7 +95,9 @@ const tls = tlsFiles('the provider');
 
 /** Settings of every credential that is refreshed. */
 const upkeep = {
-  tokenParams: parameters('Added to every token request, such as `audience` or `resource`.'),
+  tokenParams: parameters(
+    'Added to every token request, and to the one that begins a login on another device, such as `audience` or `resource`.',
+  ),
   scope: optional(
     text('scopes separated by single spaces', /^[!#-[\]-~]+( [!#-[\]-~]+)*$/),
     'Scope to ask for. Default: the preset’s for codex; `openid profile email offline_access` for oidc with a login; else none.',
@@ -168,6 +174,25 @@ const authorizeParams = parameters('Added to the authorize URL, such as `prompt`
 const endpoint = (example: string) => url({ mayHaveQuery: true, example });
 const clientId = () => line('the client id that the provider gave');
 
+const deviceUrl = (byDefault: string) =>
+  optional(endpoint('https://idp.example/device'), `Endpoint that begins a login on another device. ${byDefault}`);
+
+/** What token_exchange and jwt_bearer hand over. */
+const subject = {
+  subjectTokenFile: optional(
+    line('the path of a file'),
+    'Grants `token_exchange` and `jwt_bearer`: the file with the token that is exchanged, such as a projected service account token. Read again at each use, and tried at once when it changes.',
+  ),
+  subjectTokenType: optional(
+    line('a token type such as urn:ietf:params:oauth:token-type:jwt'),
+    'Grant `token_exchange`: the type of the token in that file. Default: `urn:ietf:params:oauth:token-type:jwt`.',
+  ),
+  requestedTokenType: optional(
+    line('a token type such as urn:ietf:params:oauth:token-type:access_token'),
+    'Grant `token_exchange`: the type of the token that is wanted. Default: the provider’s choice.',
+  ),
+};
+
 const client = {
   clientId: required(clientId(), 'Client id at the provider.'),
   clientSecret: optional(
@@ -175,15 +200,19 @@ const client = {
     'Client secret; none for a public client.',
   ),
   clientAuth: optional(
-    choice(['basic', 'post', 'none']),
-    'How the client authenticates at the token endpoint. Default: `basic` with a clientSecret, else `none`.',
+    choice(clientAuthMethods),
+    'How the client authenticates at the provider. Default: `basic` with a clientSecret, `private_key_jwt` with a clientKey, else `none`. `tls_client_auth` (also for self-signed certificates) shows `tls.cert`.',
+  ),
+  clientKey: optional(
+    privateKey(),
+    'The client’s private key for `private_key_jwt`, in PEM or as a JWK: RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519. A JWK’s `alg`, `kid`, `x5t` and `x5t#S256` are used.',
   ),
 };
 
 const grant = setting(
-  choice(['authorization_code', 'refresh_token', 'client_credentials']),
+  choice(['authorization_code', 'device_code', 'refresh_token', 'client_credentials', 'token_exchange', 'jwt_bearer']),
   'authorization_code',
-  'How tokens are obtained: by a person’s login, from a refresh token at hand, or by the client alone.',
+  'How tokens are obtained: by a person’s login, here or on another device alone; from a refresh token at hand; by the client alone; or with the token in subjectTokenFile, exchanged (RFC 8693) or as an assertion (RFC 7523).',
 );
 
 const provider = <const T extends string>(name: T, doc: string) => required(z.literal(name), doc);
@@ -191,13 +220,14 @@ const provider = <const T extends string>(name: T, doc: string) => required(z.li
 const codex = z.strictObject({
   provider: provider('codex', 'ChatGPT’s Codex: a preset that needs no further setting.'),
   grant: setting(
-    choice(['authorization_code', 'refresh_token']),
+    choice(['authorization_code', 'device_code', 'refresh_token']),
     'authorization_code',
-    'How tokens are obtained: by a person’s login, or from a refresh token at hand.',
+    'How tokens are obtained: by a person’s login, here or on another device alone, or from a refresh token at hand.',
   ),
   authorizeUrl: optional(endpoint('https://auth.openai.com/oauth/authorize'), 'Overrides the preset’s authorize URL.'),
   tokenUrl: optional(endpoint('https://auth.openai.com/oauth/token'), 'Overrides the preset’s token URL.'),
   revokeUrl: optional(endpoint('https://auth.openai.com/oauth/revoke'), 'Overrides the preset’s revocation URL.'),
+  deviceUrl: deviceUrl('Overrides the preset’s; the other addresses of that login are of the same origin.'),
   clientId: optional(clientId(), 'Overrides the preset’s client id.'),
   redirectUri: redirectUri('http://localhost:1455/auth/callback'),
   authorizeParams,
@@ -223,14 +253,17 @@ const oidc = z
     ),
     tokenUrl: optional(endpoint('https://idp.example/token'), 'Overrides the discovered token endpoint.'),
     revokeUrl: optional(endpoint('https://idp.example/revoke'), 'Overrides the discovered revocation endpoint.'),
+    deviceUrl: deviceUrl('Overrides the discovered one.'),
     ...client,
     grant,
+    ...subject,
     redirectUri: redirectUri('http://localhost:1455/oauth/callback'),
     authorizeParams,
     ...upkeep,
   })
   .transform((settings) => {
-    const scope = settings.grant === 'authorization_code' ? 'openid profile email offline_access' : undefined;
+    const hasLogin = settings.grant === 'authorization_code' || settings.grant === 'device_code';
+    const scope = hasLogin ? 'openid profile email offline_access' : undefined;
     return withClientAuth(settings.scope === undefined && scope !== undefined ? { ...settings, scope } : settings);
   });
 
@@ -243,8 +276,10 @@ const oauth2 = z
       'Authorization endpoint; required with the grant `authorization_code`.',
     ),
     revokeUrl: optional(endpoint('https://idp.example/oauth2/revoke'), 'Revocation endpoint (RFC 7009).'),
+    deviceUrl: deviceUrl('Required with the grant `device_code` (RFC 8628).'),
     ...client,
     grant,
+    ...subject,
     redirectUri: redirectUri('http://localhost:1455/oauth/callback'),
     authorizeParams,
     ...upkeep,
@@ -258,11 +293,19 @@ const file = z.strictObject({
   egress,
 });
 
-/** A client authenticates with the secret it has, unless told otherwise. */
+type ClientAuthMethod = (typeof clientAuthMethods)[number];
+
+/** A client authenticates with the secret or key that it has, unless told otherwise. */
 function withClientAuth<
-  T extends { clientSecret?: string | undefined; clientAuth?: 'basic' | 'post' | 'none' | undefined },
->(settings: T): T & { clientAuth: 'basic' | 'post' | 'none' } {
-  return { ...settings, clientAuth: settings.clientAuth ?? (settings.clientSecret === undefined ? 'none' : 'basic') };
+  T extends {
+    clientSecret?: string | undefined;
+    clientKey?: string | undefined;
+    clientAuth?: ClientAuthMethod | undefined;
+  },
+>(settings: T): T & { clientAuth: ClientAuthMethod } {
+  const { clientSecret, clientKey } = settings;
+  const fitting = clientSecret !== undefined ? 'basic' : clientKey !== undefined ? 'private_key_jwt' : 'none';
+  return { ...settings, clientAuth: settings.clientAuth ?? fitting };
 }
 
 export const providerNames = ['codex', 'oidc', 'oauth2', 'file'] as const;

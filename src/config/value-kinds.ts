@@ -1,5 +1,6 @@
 // The kinds of values that settings have: each reads one raw YAML value, refuses it in words that say what was
 // expected, and describes itself for editors and docs. A refusal never repeats the value.
+import { createPrivateKey } from 'node:crypto';
 import { z } from 'zod';
 import { type EgressProxy, parseEgressProxy } from '../egress/egress-proxy.ts';
 import { type ListenAddress, parseListenAddress } from '../listen.ts';
@@ -155,6 +156,21 @@ export const lineOrEmpty = (expected: string) =>
 
 /** Text that is never shown. */
 export const secret = (expected: string) => oneLine({ type: 'secret', isSecret: true }, expected);
+
+/** A private key in PEM or as a JWK, kept as text. Which kinds of keys serve is known where it signs. */
+export const privateKey = () =>
+  kindOf({ type: 'secret', isSecret: true }, { type: 'string', minLength: 1 }, (raw, refuse) =>
+    typeof raw === 'string' && isPrivateKey(raw) ? raw : refuse('an unencrypted private key, in PEM or as a JWK'),
+  );
+
+function isPrivateKey(text: string): boolean {
+  try {
+    createPrivateKey(text.trimStart().startsWith('{') ? { key: JSON.parse(text), format: 'jwk' } : text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** A secret that stands in a header as it is. */
 export const secretToken = () =>

@@ -2,7 +2,14 @@
 // refusals; pages read the status and give orders. Neither ever sees a refresh token.
 import type { ErrorCode } from '../errors/catalogue.ts';
 import type { SidebearerError } from '../errors/sidebearer-error.ts';
-import type { Account, AuthorizationCodeLogin, Grant, ProviderKind, TokenAnswer } from '../providers/provider.ts';
+import type {
+  Account,
+  AuthorizationCodeLogin,
+  DeviceLogin,
+  Grant,
+  ProviderKind,
+  TokenAnswer,
+} from '../providers/provider.ts';
 import type { RefreshOutcome } from './observer.ts';
 
 /** Headers that are ready to be sent, made once for each token. */
@@ -100,6 +107,8 @@ export interface ImportedTokens {
 /** What the OAuth port may do with a credential. */
 export interface ManagedCredential extends Bearer {
   readonly login: AuthorizationCodeLogin | undefined;
+  /** Login on another device, where there is one. */
+  readonly device?: DeviceLogin | undefined;
   status(): CredentialStatus;
   /**
    * Makes the tokens of a login durable, then current. The same account is updated in place.

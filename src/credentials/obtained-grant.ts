@@ -1,12 +1,14 @@
-// A grant that redeems no refresh token (client_credentials): it can burn nothing, so there is no lease, no intent
-// and no record; the token lives in memory alone and is obtained again whenever it is needed.
+// A grant that redeems no refresh token (client_credentials, token_exchange, jwt_bearer): it can burn nothing, so there
+// is no lease, no intent and no record; the token lives in memory alone and is obtained again whenever it is needed.
+// It is never absent and never dead: what it is obtained with may be good again at any time.
+import { createHash } from 'node:crypto';
 import type { Clock } from '../clock.ts';
-import { SidebearerError } from '../errors/sidebearer-error.ts';
+import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
 import type { Provider } from '../providers/provider.ts';
 import { type AttemptPolicy, runAttempts } from './attempts.ts';
 import type { Breaker } from './breaker.ts';
 import type { CredentialObserver } from './observer.ts';
-import type { TokenSource } from './renewal.ts';
+import type { Reading, RenewalHost, RenewalResult, TokenSource } from './renewal.ts';
 import { mergeAnswer } from './token-set.ts';
 
 export interface ObtainedGrantOptions {
@@ -20,9 +22,68 @@ export interface ObtainedGrantOptions {
   readonly attempts: AttemptPolicy;
 }
 
+/** The token in the file, by a digest: what was judged is remembered, the token itself never is. */
+interface Subject {
+  readonly text: string | undefined;
+  readonly digest: string;
+}
+
 export function createObtainedGrant(options: ObtainedGrantOptions): TokenSource {
   const { credential, provider, breaker, clock, random, observer } = options;
   let generation = 0;
+  /** Of the subject token with which the last renewal was turned down, by the provider or for want of it. */
+  let turnedDown: string | undefined;
+
+  async function readSubject(): Promise<Subject> {
+    const text = await provider.subject?.read();
+    return { text, digest: text === undefined ? '' : createHash('sha256').update(text).digest('base64') };
+  }
+
+  async function obtain(host: RenewalHost, first: Subject): Promise<RenewalResult> {
+    let subject = first;
+    const place = await breaker.enter(host.isUrgent, host.stopping);
+    const result = await runAttempts(
+      options.attempts,
+      {
+        clock,
+        breaker,
+        stopping: host.stopping,
+        random,
+        spends: false,
+        requested: (result) => observer.tokenRequested(credential, provider.grant, result),
+      },
+      async () => {
+        // Renewed while we backed off; one that cannot be read now was good a moment ago.
+        subject = await readSubject().catch(() => subject);
+        return true;
+      },
+      () => provider.obtain({ timeoutMs: options.timeoutMs, mayBegin: () => !host.stopping.aborted }, subject.text),
+    );
+    place.leave();
+    if (result.kind === 'ended') return { kind: 'stopped' };
+    if (result.kind === 'failed') {
+      const { error } = result;
+      if (error.code === 'lease_lost') return { kind: 'stopped' };
+      if (error.code === 'breaker_open') return { kind: 'held', error, forMs: error.details.retryAfterMs ?? 0 };
+      // An outage says nothing about the subject token: another one would meet it, too.
+      if (error.row.outcome === 'rejected') turnedDown = subject.digest;
+      return { kind: 'failed', error };
+    }
+    for (const { code, field } of result.answer.warnings) {
+      observer.failed(new SidebearerError(code, { credential, reason: `the field is ${field}` }), credential);
+    }
+    if (result.answer.accessToken === undefined) {
+      return { kind: 'failed', error: new SidebearerError('access_token_malformed', { credential }) };
+    }
+    generation += 1;
+    const { account } = result.answer;
+    host.publish(
+      { generation, tokens: mergeAnswer(undefined, result.answer), ...(account !== undefined && { account }) },
+      true,
+    );
+    return { kind: 'refreshed' };
+  }
+
   return {
     provider: provider.kind,
     grant: provider.grant,
@@ -30,46 +91,25 @@ export function createObtainedGrant(options: ObtainedGrantOptions): TokenSource 
     get breaker() {
       return breaker.state;
     },
-    read: () => Promise.resolve({ kind: 'grant' }),
-    follow: () => ({ close: () => undefined }),
+
+    async read(): Promise<Reading> {
+      if (turnedDown === undefined) return { kind: 'grant' };
+      // Any change in the folder leads here; only another token in the file is worth a call.
+      const subject = await readSubject().catch(() => undefined);
+      return { kind: 'grant', isChanged: subject !== undefined && subject.digest !== turnedDown };
+    },
+
+    follow: (changed) => provider.subject?.watch(changed) ?? { close: () => undefined },
 
     async renew(host) {
-      const place = await breaker.enter(host.isUrgent, host.stopping);
-      const mayBegin = (): boolean => !host.stopping.aborted;
-      const result = await runAttempts(
-        options.attempts,
-        {
-          clock,
-          breaker,
-          stopping: host.stopping,
-          random,
-          spends: false,
-          requested: (result) => observer.tokenRequested(credential, 'client_credentials', result),
-        },
-        () => Promise.resolve(true),
-        () => provider.obtain({ timeoutMs: options.timeoutMs, mayBegin }),
-      );
-      place.leave();
-      if (result.kind === 'ended') return { kind: 'stopped' };
-      if (result.kind === 'failed') {
-        const { error } = result;
-        if (error.code === 'lease_lost') return { kind: 'stopped' };
-        if (error.code !== 'breaker_open') return { kind: 'failed', error };
-        return { kind: 'held', error, forMs: error.details.retryAfterMs ?? 0 };
+      turnedDown = undefined;
+      try {
+        return await obtain(host, await readSubject());
+      } catch (thrown) {
+        // Before anything was asked: the endpoint's breaker has no part in it.
+        turnedDown = '';
+        return { kind: 'failed', error: toSidebearerError(thrown) };
       }
-      for (const { code, field } of result.answer.warnings) {
-        observer.failed(new SidebearerError(code, { credential, reason: `the field is ${field}` }), credential);
-      }
-      if (result.answer.accessToken === undefined) {
-        return { kind: 'failed', error: new SidebearerError('access_token_malformed', { credential }) };
-      }
-      generation += 1;
-      const { account } = result.answer;
-      host.publish(
-        { generation, tokens: mergeAnswer(undefined, result.answer), ...(account !== undefined && { account }) },
-        true,
-      );
-      return { kind: 'refreshed' };
     },
 
     accept: () => Promise.reject(new SidebearerError('login_unsupported', { credential })),

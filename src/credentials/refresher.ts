@@ -62,6 +62,7 @@ export class Refresher implements ManagedCredential {
   readonly name: string;
   readonly injectedNames: readonly string[];
   readonly login: ManagedCredential['login'];
+  readonly device: ManagedCredential['device'];
 
   readonly #options: RefresherOptions;
   readonly #clock: Clock;
@@ -102,6 +103,7 @@ export class Refresher implements ManagedCredential {
     this.name = options.name;
     this.injectedNames = options.injection.names;
     this.login = options.source.login;
+    this.device = options.source.device;
     this.#clock = options.clock;
     this.#cache = options.cache;
     this.#waiting = createWaitingRoom(options.wait, options.clock);
@@ -467,6 +469,7 @@ export class Refresher implements ManagedCredential {
         break;
       case 'grant':
         if (this.#state.grant.kind === 'absent' || this.#state.grant.kind === 'dead') this.#apply({ type: 'granted' });
+        else if (reading.isChanged === true && this.#state.grant.kind === 'cooling') this.#apply({ type: 'loggedIn' });
         break;
       case 'dead':
         if (reading.token !== undefined) this.#publish(reading.token, true);

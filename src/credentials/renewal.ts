@@ -2,7 +2,7 @@
 // obtains afresh, a file that something else writes. Types only.
 import type { ErrorCode } from '../errors/catalogue.ts';
 import type { SidebearerError } from '../errors/sidebearer-error.ts';
-import type { AuthorizationCodeLogin, Grant, ProviderKind, TokenAnswer } from '../providers/provider.ts';
+import type { AuthorizationCodeLogin, DeviceLogin, Grant, ProviderKind, TokenAnswer } from '../providers/provider.ts';
 import type { Revocation } from './bearer.ts';
 import type { BreakerState, RefreshTrigger } from './observer.ts';
 import type { CurrentToken } from './token-set.ts';
@@ -41,8 +41,11 @@ export type RenewalResult =
 export type Reading =
   | { readonly kind: 'token'; readonly token: CurrentToken }
   | { readonly kind: 'empty'; readonly code: ErrorCode }
-  /** A grant is there, a token is not: obtain one. */
-  | { readonly kind: 'grant' }
+  /**
+   * A grant is there, a token is not: obtain one. `isChanged`: not what the provider judged last, so that a pause which
+   * began with its judgement is over.
+   */
+  | { readonly kind: 'grant'; readonly isChanged?: boolean }
   | { readonly kind: 'dead'; readonly error: SidebearerError; readonly token: CurrentToken | undefined };
 
 /** One way to come by a token. */
@@ -50,6 +53,7 @@ export interface TokenSource {
   readonly provider: ProviderKind;
   readonly grant: Grant | 'file';
   readonly login: AuthorizationCodeLogin | undefined;
+  readonly device?: DeviceLogin | undefined;
   readonly breaker: BreakerState;
   /** What is there now. @throws SidebearerError */
   read(): Promise<Reading>;

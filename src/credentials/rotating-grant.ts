@@ -505,6 +505,7 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
     provider: provider.kind,
     grant: provider.grant,
     login: provider.login,
+    device: provider.device,
     get breaker() {
       return breaker.state;
     },

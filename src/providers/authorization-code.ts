@@ -6,11 +6,10 @@ import type { ErrorCode } from '../errors/catalogue.ts';
 import { SidebearerError } from '../errors/sidebearer-error.ts';
 import { authorizeError } from './authorize-error.ts';
 import { readAnswer } from './grants.ts';
-import { ask, libraryClient, type OAuthClient } from './oauth-client.ts';
+import { ask, libraryClient, type OAuthClient, type ProvedAnswer } from './oauth-client.ts';
 import type { AuthorizationAnswer, AuthorizationCodeLogin, TokenAnswer, TokenCall } from './provider.ts';
 import { reachTokenEndpoint } from './reach.ts';
 import { standardRules } from './rejection.ts';
-import type { EndpointAnswer } from './token-endpoint.ts';
 
 /** One attempt. Nobody's lease is at stake: a login spends only its own code. */
 const exchangeCall: TokenCall = { timeoutMs: 30_000, mayBegin: () => true };
@@ -61,8 +60,7 @@ export function createAuthorizationCodeLogin(options: LoginOptions): Authorizati
       const code = onlyCode(parameters);
       const server = await client.server(exchangeCall.timeoutMs);
       if (options.hasIssuer) assertIssuer(parameters, server);
-      const answer = readExchange(client, await sendCode(options, server, code, verifier), [code, verifier]);
-      return await options.judge(answer, server, nonce);
+      return await options.judge(await redeemCode(options, server, code, verifier), server, nonce);
     },
   };
 }
@@ -83,12 +81,24 @@ function assertIssuer(parameters: URLSearchParams, server: oauth.AuthorizationSe
   if (named.length !== 1 || named[0] !== server.issuer) throw new SidebearerError('callback_issuer_mismatch');
 }
 
-async function sendCode(
-  { client, redirectUri, hasIssuer }: LoginOptions,
+export type CodeRedemption = Pick<LoginOptions, 'client' | 'redirectUri' | 'hasIssuer'>;
+
+/** One exchange. @throws exchange codes */
+export async function redeemCode(
+  by: CodeRedemption,
   server: oauth.AuthorizationServer,
   code: string,
   verifier: string,
-): Promise<EndpointAnswer> {
+): Promise<TokenAnswer> {
+  return readLogin(by.client, await sendCode(by, server, code, verifier), [code, verifier]);
+}
+
+async function sendCode(
+  { client, redirectUri, hasIssuer }: CodeRedemption,
+  server: oauth.AuthorizationServer,
+  code: string,
+  verifier: string,
+): Promise<ProvedAnswer> {
   const library = libraryClient(client);
   // State and `iss` are checked by now; the library only wants to see that somebody did.
   const checked = oauth.validateAuthResponse(
@@ -112,7 +122,8 @@ async function sendCode(
   }
 }
 
-function readExchange(client: OAuthClient, answer: EndpointAnswer, sent: readonly string[]): TokenAnswer {
+/** The tokens of a login, of whatever kind. @throws exchange codes, access_token_malformed */
+export function readLogin(client: OAuthClient, answer: ProvedAnswer, sent: readonly string[]): TokenAnswer {
   let read: TokenAnswer;
   try {
     read = readAnswer(client, answer, standardRules, sent);
@@ -121,6 +132,9 @@ function readExchange(client: OAuthClient, answer: EndpointAnswer, sent: readonl
   }
   // A login has nothing older to go on with, as a refresh has.
   if (read.accessToken === undefined) {
+    if (read.warnings.some(({ code }) => code === 'access_token_malformed')) {
+      throw new SidebearerError('access_token_malformed', { status: answer.status });
+    }
     throw new SidebearerError('exchange_malformed', {
       status: answer.status,
       reason: 'it holds no usable access token',
@@ -137,7 +151,7 @@ const exchangeCodes: Partial<Record<ErrorCode, ErrorCode>> = {
   token_endpoint_failing: 'exchange_busy',
   token_endpoint_limited: 'exchange_busy',
   token_endpoint_malformed: 'exchange_malformed',
-  access_token_malformed: 'exchange_malformed',
+  access_token_malformed: 'access_token_malformed',
   // Their own advice helps here as well.
   egress_unreachable: 'egress_unreachable',
   egress_refused: 'egress_refused',
@@ -149,7 +163,8 @@ const exchangeReasons: Partial<Record<ErrorCode, string>> = {
   client_rejected: 'the provider does not accept this client',
 };
 
-function asExchangeError({ code, details, cause }: SidebearerError): SidebearerError {
+/** What failed in a login's own words. */
+export function asExchangeError({ code, details, cause }: SidebearerError): SidebearerError {
   const reason = details.reason ?? exchangeReasons[code];
   return new SidebearerError(
     exchangeCodes[code] ?? 'exchange_failed',

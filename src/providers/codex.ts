@@ -2,10 +2,12 @@
 // A parameter more or less may cost the login, so nothing is added here that they do not send.
 import { SidebearerError } from '../errors/sidebearer-error.ts';
 import { createAuthorizationCodeLogin } from './authorization-code.ts';
+import { clientAuthOf } from './client-auth.ts';
 import { readCodexAccount } from './codex-claims.ts';
+import { createCodexDeviceLogin } from './codex-device.ts';
 import { assertRevoked, type RevocableTokens, revocationCall } from './grants.ts';
 import { jwtExpiresAtMs } from './jwt-claims.ts';
-import { type ClientOptions, clientAuthOf, type OAuthClient } from './oauth-client.ts';
+import type { ClientOptions, OAuthClient } from './oauth-client.ts';
 import { createOAuthProvider } from './oauth-provider.ts';
 import type { Provider, TokenAnswer } from './provider.ts';
 import type { RejectionRules } from './rejection.ts';
@@ -15,10 +17,12 @@ import { createEndpointCaller, type EndpointParts } from './token-endpoint.ts';
 export interface CodexOptions extends Omit<ClientOptions, 'clientId'> {
   readonly clientId?: string | undefined;
   /** Default: authorization_code. */
-  readonly grant?: 'authorization_code' | 'refresh_token' | undefined;
+  readonly grant?: 'authorization_code' | 'refresh_token' | 'device_code' | undefined;
   readonly authorizeUrl?: string | undefined;
   readonly tokenUrl?: string | undefined;
   readonly revokeUrl?: string | undefined;
+  /** Where user codes for a login on another device are given. */
+  readonly deviceUrl?: string | undefined;
   readonly scope?: string | undefined;
   readonly redirectUri?: string | undefined;
   /** Over the preset's; an empty value takes one out. */
@@ -34,6 +38,7 @@ const preset = {
   authorizeUrl: 'https://auth.openai.com/oauth/authorize',
   tokenUrl: 'https://auth.openai.com/oauth/token',
   revokeUrl: 'https://auth.openai.com/oauth/revoke',
+  deviceUrl: 'https://auth.openai.com/api/accounts/deviceauth/usercode',
   clientId: 'app_EMoamEEZ73f0CkXaXp7hrann',
   redirectUri: 'http://localhost:1455/auth/callback',
   scope: 'openid email profile offline_access',
@@ -67,6 +72,7 @@ export function createCodexProvider(options: CodexOptions, parts: EndpointParts)
   const { clientId = preset.clientId, grant = 'authorization_code', allowHttp = false } = options;
   const tokenUrl = configuredUrl('tokenUrl', options.tokenUrl ?? preset.tokenUrl, allowHttp);
   const revokeUrl = configuredUrl('revokeUrl', options.revokeUrl ?? preset.revokeUrl, allowHttp);
+  const deviceUrl = configuredUrl('deviceUrl', options.deviceUrl ?? preset.deviceUrl, allowHttp);
   const allowedWorkspaces = options.allowedWorkspaces ?? [];
   const server = {
     issuer: preset.issuer,
@@ -79,12 +85,14 @@ export function createCodexProvider(options: CodexOptions, parts: EndpointParts)
     clientId,
     clientAuth: clientAuthOf({ ...options, clientId }),
     clientSecret: options.clientSecret,
+    usesMtlsAliases: false,
     tokenParams: options.tokenParams ?? {},
     refreshParams: { scope: preset.refreshScope },
     rules,
     server: () => Promise.resolve(server),
     complete,
   };
+  const judge = (answer: TokenAnswer): TokenAnswer => withAccount(complete(answer), allowedWorkspaces);
   const login =
     grant === 'authorization_code'
       ? createAuthorizationCodeLogin({
@@ -98,7 +106,7 @@ export function createCodexProvider(options: CodexOptions, parts: EndpointParts)
             ...options.authorizeParams,
           },
           hasIssuer: false,
-          judge: (answer) => withAccount(complete(answer), allowedWorkspaces),
+          judge,
         })
       : undefined;
   return createOAuthProvider({
@@ -109,6 +117,8 @@ export function createCodexProvider(options: CodexOptions, parts: EndpointParts)
     client,
     scope: undefined,
     login,
+    device:
+      grant === 'refresh_token' ? undefined : createCodexDeviceLogin({ client, server, deviceUrl, allowHttp, judge }),
     leadMs: LEAD_MS,
     headers: preset.headers,
     canRevoke: true,

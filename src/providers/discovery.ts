@@ -15,12 +15,23 @@ export interface DiscoveryOptions {
   readonly call: CallEndpoint;
   /** Endpoints that the configuration sets over the document's. */
   readonly overrides: Partial<oauth.AuthorizationServer>;
+  /** The client shows a certificate: where the document names endpoints for that, they are used. */
+  readonly usesMtlsAliases: boolean;
   /** Endpoints without which the provider is of no use here. */
   readonly required: readonly Endpoint[];
 }
 
-const endpoints = ['authorization_endpoint', 'token_endpoint', 'jwks_uri', 'revocation_endpoint'] as const;
+const endpoints = [
+  'authorization_endpoint',
+  'token_endpoint',
+  'jwks_uri',
+  'revocation_endpoint',
+  'device_authorization_endpoint',
+] as const;
 type Endpoint = (typeof endpoints)[number];
+
+/** Those that a client authenticates at, and that may have an alias (RFC 8705, section 5). */
+const aliasedEndpoints = ['token_endpoint', 'revocation_endpoint', 'device_authorization_endpoint'] as const;
 
 /** @returns the metadata. @throws provider_unreachable, provider_metadata_invalid */
 export function createDiscovery(options: DiscoveryOptions): (timeoutMs: number) => Promise<oauth.AuthorizationServer> {
@@ -50,7 +61,8 @@ async function discover(options: DiscoveryOptions, timeoutMs: number): Promise<o
     const isOther = thrown instanceof oauth.OperationProcessingError && thrown.code === oauth.JSON_ATTRIBUTE_COMPARISON;
     throw invalid({ reason: isOther ? 'it names another issuer' : 'it is not a JSON object with an issuer' });
   }
-  const server = { ...found, ...options.overrides };
+  const { mtls_endpoint_aliases: aliases, ...others } = { ...found, ...options.overrides };
+  const server = options.usesMtlsAliases ? { ...others, mtls_endpoint_aliases: usedAliases(aliases, options) } : others;
   for (const endpoint of endpoints) {
     const isAbsent = server[endpoint] === undefined;
     if (isAbsent && !options.required.includes(endpoint)) continue;
@@ -60,6 +72,23 @@ async function discover(options: DiscoveryOptions, timeoutMs: number): Promise<o
     }
   }
   return server;
+}
+
+/** An endpoint that the configuration sets is used as it is set. */
+function usedAliases(aliases: unknown, { overrides, allowHttp }: DiscoveryOptions): Record<string, string> {
+  const used: Record<string, string> = {};
+  for (const endpoint of aliasedEndpoints) {
+    const alias = isMapping(aliases) ? aliases[endpoint] : undefined;
+    if (alias === undefined || overrides[endpoint] !== undefined) continue;
+    const url = acceptedUrl(alias, allowHttp);
+    if (url === undefined) throw invalid({ reason: `its alias of ${endpoint} is not an https URL` });
+    used[endpoint] = url.href;
+  }
+  return used;
+}
+
+function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
 }
 
 /** A fetch for documents of the provider (metadata, keys): 200 or an error with its code. */

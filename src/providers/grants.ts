@@ -1,8 +1,8 @@
-// The token requests that need no person: redeeming a refresh token, client credentials, revocation.
+// The token requests that need no person: redeeming a refresh token, the grants that spend nothing, revocation.
 // One call is one attempt: repeating is the credential's business, which knows the store and the lease.
 import * as oauth from 'oauth4webapi';
 import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
-import { ask, libraryClient, type OAuthClient, proofsOf, type RequestOptions } from './oauth-client.ts';
+import { ask, libraryClient, type OAuthClient, type ProvedAnswer, type RequestOptions } from './oauth-client.ts';
 import type { TokenAnswer, TokenCall } from './provider.ts';
 import { permanentRejectionOf, type RejectionRules, rejectionOf } from './rejection.ts';
 import { readTokenAnswer } from './token-answer.ts';
@@ -32,10 +32,57 @@ export function obtainByClientCredentials(
   call: TokenCall,
 ): Promise<TokenAnswer> {
   const rules: RejectionRules = { ...client.rules, invalidGrant: 'client_rejected', unauthorized: 'client_rejected' };
-  const parameters = { ...client.tokenParams, ...(scope !== undefined && scope !== '' && { scope }) };
+  const parameters = { ...client.tokenParams, ...withScope(scope) };
   return request(client, call, rules, [], (server, options) =>
     oauth.clientCredentialsGrantRequest(server, libraryClient(client), client.clientAuth, parameters, options),
   );
+}
+
+/** What an access token is exchanged for, and how it is asked. */
+export interface ExchangeOptions {
+  readonly grant: 'token_exchange' | 'jwt_bearer';
+  readonly scope: string | undefined;
+  /** Of token_exchange alone. */
+  readonly subjectTokenType?: string | undefined;
+  readonly requestedTokenType?: string | undefined;
+}
+
+const JWT_TYPE = 'urn:ietf:params:oauth:token-type:jwt';
+
+/**
+ * RFC 8693 and RFC 7523, section 2.1. What is refused is the token that was handed over: the grant is never gone, for
+ * the next one may be good. RFC 8693 says `invalid_request` where RFC 7523 says `invalid_grant`.
+ */
+export function obtainByExchange(
+  client: OAuthClient,
+  { grant, scope, subjectTokenType, requestedTokenType }: ExchangeOptions,
+  subjectToken: string,
+  call: TokenCall,
+): Promise<TokenAnswer> {
+  const isExchange = grant === 'token_exchange';
+  const rules: RejectionRules = {
+    permanent: {},
+    invalidGrant: 'subject_token_rejected',
+    ...(isExchange && { invalidRequest: 'subject_token_rejected' }),
+    unauthorized: 'client_rejected',
+  };
+  const parameters: Record<string, string> = isExchange
+    ? {
+        ...client.tokenParams,
+        subject_token: subjectToken,
+        subject_token_type: subjectTokenType ?? JWT_TYPE,
+        ...(requestedTokenType !== undefined && { requested_token_type: requestedTokenType }),
+        ...withScope(scope),
+      }
+    : { ...client.tokenParams, assertion: subjectToken, ...withScope(scope) };
+  const type = `urn:ietf:params:oauth:grant-type:${isExchange ? 'token-exchange' : 'jwt-bearer'}`;
+  return request(client, call, rules, [subjectToken], (server, options) =>
+    oauth.genericTokenEndpointRequest(server, libraryClient(client), client.clientAuth, type, parameters, options),
+  );
+}
+
+function withScope(scope: string | undefined): { readonly scope?: string } {
+  return scope === undefined || scope === '' ? {} : { scope };
 }
 
 /** RFC 7009, of the refresh token where there is one: the rest of the grant goes with it. */
@@ -59,8 +106,8 @@ export async function revoke(client: OAuthClient, tokens: RevocableTokens): Prom
 export const revocationCall: TokenCall = { timeoutMs: REVOCATION_TIMEOUT_MS, mayBegin: () => true };
 
 /** @throws the table's code for whatever is not a 2xx */
-export function assertRevoked(client: OAuthClient, answer: EndpointAnswer, token: string): void {
-  if (!isSuccess(answer)) throw rejectionOf(answer, client.rules, secretsOf(client, [token]));
+export function assertRevoked(client: OAuthClient, answer: Answer, token: string): void {
+  if (!isSuccess(answer)) throw rejectionOf(answer, client.rules, secretsOf(client, answer, [token]));
 }
 
 /**
@@ -69,11 +116,11 @@ export function assertRevoked(client: OAuthClient, answer: EndpointAnswer, token
  */
 export function readAnswer(
   client: OAuthClient,
-  answer: EndpointAnswer,
+  answer: Answer,
   rules: RejectionRules,
   sent: readonly string[],
 ): TokenAnswer {
-  const secrets = secretsOf(client, sent);
+  const secrets = secretsOf(client, answer, sent);
   if (!isSuccess(answer)) throw rejectionOf(answer, rules, secrets);
   try {
     return readTokenAnswer(answer);
@@ -104,8 +151,10 @@ function asUnreachable(thrown: unknown): never {
   throw new SidebearerError('token_endpoint_unreachable', { reason: 'the discovery failed', ...details });
 }
 
-function secretsOf(client: OAuthClient, sent: readonly string[]): readonly string[] {
-  return [...sent, ...proofsOf(client)];
+type Answer = EndpointAnswer | ProvedAnswer;
+
+function secretsOf({ clientSecret = '' }: OAuthClient, answer: Answer, sent: readonly string[]): readonly string[] {
+  return [...sent, clientSecret, ...('proofs' in answer ? answer.proofs : [])];
 }
 
 function isSuccess({ status }: EndpointAnswer): boolean {

@@ -8,12 +8,15 @@ import { libraryClient, type OAuthClient } from './oauth-client.ts';
 
 const KEYS_TIMEOUT_MS = 10_000;
 
-/** @throws id_token_invalid; provider_unreachable, provider_metadata_invalid where the keys cannot be had */
+/**
+ * @param nonce undefined: none was sent, and none may be in it
+ * @throws id_token_invalid; provider_unreachable, provider_metadata_invalid where the keys cannot be had
+ */
 export async function verifyIdToken(
   client: OAuthClient,
   server: oauth.AuthorizationServer,
   idToken: string | undefined,
-  nonce: string,
+  nonce: string | undefined,
 ): Promise<Claims> {
   if (idToken === undefined) throw invalid('the answer holds none');
   // The library judges whole token answers, and is stricter on their other fields than providers are: it is shown
@@ -23,7 +26,7 @@ export async function verifyIdToken(
   });
   try {
     const judged = await oauth.processAuthorizationCodeResponse(server, libraryClient(client), answer, {
-      expectedNonce: nonce,
+      expectedNonce: nonce ?? oauth.expectNoNonce,
       requireIdToken: true,
     });
     await oauth.validateApplicationLevelSignature(server, answer, {

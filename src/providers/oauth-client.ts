@@ -3,16 +3,13 @@
 import * as oauth from 'oauth4webapi';
 import type { Clock } from '../clock.ts';
 import { SidebearerError } from '../errors/sidebearer-error.ts';
+import type { ClientAuthOptions } from './client-auth.ts';
 import type { TokenAnswer, TokenCall } from './provider.ts';
 import type { RejectionRules } from './rejection.ts';
 import type { CallEndpoint, EndpointAnswer } from './token-endpoint.ts';
 
 /** What any provider's configuration says of the client. */
-export interface ClientOptions {
-  readonly clientId: string;
-  readonly clientSecret?: string | undefined;
-  /** Default: `basic` with a secret, else `none`. */
-  readonly clientAuth?: 'basic' | 'post' | 'none' | undefined;
+export interface ClientOptions extends ClientAuthOptions {
   /** Added to every token request (`audience`, `resource`); never replaces a parameter of the protocol. */
   readonly tokenParams?: Readonly<Record<string, string>> | undefined;
   /** Plain http beyond loopback. */
@@ -25,6 +22,8 @@ export interface OAuthClient {
   readonly clientId: string;
   readonly clientAuth: oauth.ClientAuth;
   readonly clientSecret: string | undefined;
+  /** It shows a certificate: the endpoints that ask for one are used where the server has them (RFC 8705, section 5). */
+  readonly usesMtlsAliases: boolean;
   readonly tokenParams: Readonly<Record<string, string>>;
   /** Further parameters of a refresh. */
   readonly refreshParams: Readonly<Record<string, string>>;
@@ -38,29 +37,13 @@ export interface OAuthClient {
   complete(answer: TokenAnswer, server: oauth.AuthorizationServer): TokenAnswer;
 }
 
-/** @throws config_value_missing, config_value_invalid */
-export function clientAuthOf({ clientId, clientSecret, clientAuth }: ClientOptions): oauth.ClientAuth {
-  if (clientId === '') throw new SidebearerError('config_value_missing', { setting: 'clientId' });
-  const method = clientAuth ?? (clientSecret === undefined ? 'none' : 'basic');
-  if (method === 'none') return oauth.None();
-  if (clientSecret === undefined || clientSecret === '') {
-    throw new SidebearerError('config_value_missing', { setting: 'clientSecret' });
-  }
-  return method === 'post' ? oauth.ClientSecretPost(clientSecret) : oauth.ClientSecretBasic(clientSecret);
-}
-
-/** What proves who the client is, in each form that is sent: no error may repeat it. */
-export function proofsOf(client: Pick<OAuthClient, 'clientId' | 'clientAuth' | 'clientSecret'>): readonly string[] {
-  if (client.clientSecret === undefined) return [];
-  const headers = new Headers();
-  void client.clientAuth({ issuer: '' }, { client_id: client.clientId }, new URLSearchParams(), headers);
-  const basic = headers.get('authorization')?.replace(/^Basic /, '');
-  return basic === undefined ? [client.clientSecret] : [client.clientSecret, basic];
-}
-
 /** The library's view of the client. Its clock is the machine's; ours is passed in, so the difference is told. */
-export function libraryClient({ clientId, clock }: Pick<OAuthClient, 'clientId' | 'clock'>): oauth.Client {
-  return { client_id: clientId, [oauth.clockSkew]: Math.round((clock.wallMs() - Date.now()) / 1_000) };
+export function libraryClient({ clientId, clock, usesMtlsAliases }: OAuthClient): oauth.Client {
+  return {
+    client_id: clientId,
+    use_mtls_endpoint_aliases: usesMtlsAliases,
+    [oauth.clockSkew]: Math.round((clock.wallMs() - Date.now()) / 1_000),
+  };
 }
 
 /** Options that every request function of the library takes. */
@@ -75,6 +58,18 @@ interface RequestInitLike {
   readonly body?: URLSearchParams | undefined;
 }
 
+/** An answer, and what proved who the client is in the request: no error may repeat it. */
+export interface ProvedAnswer extends EndpointAnswer {
+  readonly proofs: readonly string[];
+}
+
+function proofsIn(headers: Record<string, string>, body: URLSearchParams | undefined): readonly string[] {
+  const basic = headers['authorization']?.replace(/^Basic /, '');
+  return [basic, body?.get('client_secret'), body?.get('client_assertion')].filter(
+    (proof) => typeof proof === 'string',
+  );
+}
+
 /**
  * Lets the library build and authenticate a request, sends it, and hands back the raw answer. The library never sees
  * that: it would throw on answers that hold good tokens, with the tokens in its `cause`.
@@ -84,11 +79,12 @@ export async function ask(
   call: CallEndpoint,
   guard: TokenCall,
   build: (options: RequestOptions) => Promise<unknown>,
-): Promise<EndpointAnswer> {
-  let answer: EndpointAnswer | undefined;
+): Promise<ProvedAnswer> {
+  let answer: ProvedAnswer | undefined;
   await build({
     [oauth.customFetch]: async (url, { headers, body }) => {
-      answer = await call(url, { method: 'POST', headers, body: body?.toString() ?? '' }, guard);
+      const answered = await call(url, { method: 'POST', headers, body: body?.toString() ?? '' }, guard);
+      answer = { ...answered, proofs: proofsIn(headers, body) };
       return new Response(null);
     },
     // Every URL was judged when it was configured or discovered, by a rule of our own (server-url.ts).

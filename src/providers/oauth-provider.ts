@@ -1,9 +1,17 @@
 // Puts the grants and the login of one OAuth client together into a Provider. What differs between providers is
 // decided by their own files and arrives here as data.
 import { SidebearerError } from '../errors/sidebearer-error.ts';
-import { obtainByClientCredentials, redeem, revoke } from './grants.ts';
+import { obtainByClientCredentials, obtainByExchange, redeem, revoke } from './grants.ts';
 import type { OAuthClient } from './oauth-client.ts';
-import type { AuthorizationCodeLogin, Bound, Grant, Provider, ProviderKind } from './provider.ts';
+import type {
+  AuthorizationCodeLogin,
+  Bound,
+  DeviceLogin,
+  Grant,
+  Provider,
+  ProviderKind,
+  SubjectToken,
+} from './provider.ts';
 
 export interface OAuthProviderOptions {
   readonly kind: ProviderKind;
@@ -11,9 +19,14 @@ export interface OAuthProviderOptions {
   readonly bound: Bound;
   readonly endpoint: string;
   readonly client: OAuthClient;
-  /** For client_credentials. */
+  /** For the grants that are obtained afresh. */
   readonly scope: string | undefined;
   readonly login: AuthorizationCodeLogin | undefined;
+  readonly device: DeviceLogin | undefined;
+  /** For token_exchange and jwt_bearer. */
+  readonly subject?: SubjectToken | undefined;
+  readonly subjectTokenType?: string | undefined;
+  readonly requestedTokenType?: string | undefined;
   readonly leadMs?: number;
   readonly headers?: Readonly<Record<string, string>>;
   /** Default: RFC 7009. */
@@ -22,7 +35,7 @@ export interface OAuthProviderOptions {
 }
 
 export function createOAuthProvider(options: OAuthProviderOptions): Provider {
-  const { kind, grant, bound, endpoint, client, login, leadMs, headers } = options;
+  const { kind, grant, bound, endpoint, client, login, device, subject, leadMs, headers } = options;
   return {
     kind,
     grant,
@@ -31,10 +44,13 @@ export function createOAuthProvider(options: OAuthProviderOptions): Provider {
     ...(leadMs !== undefined && { leadMs }),
     ...(headers !== undefined && { headers }),
     ...(login !== undefined && { login }),
+    ...(device !== undefined && { device }),
+    ...(subject !== undefined && { subject }),
     refresh: (refreshToken, call) => redeem(client, refreshToken, call),
-    async obtain(call) {
-      if (grant !== 'client_credentials') throw new SidebearerError('grant_absent');
-      return await obtainByClientCredentials(client, options.scope, call);
+    async obtain(call, subjectToken = '') {
+      if (grant === 'client_credentials') return await obtainByClientCredentials(client, options.scope, call);
+      if (grant !== 'token_exchange' && grant !== 'jwt_bearer') throw new SidebearerError('grant_absent');
+      return await obtainByExchange(client, { ...options, grant }, subjectToken, call);
     },
     ...(options.canRevoke && { revoke: options.revoke ?? ((tokens) => revoke(client, tokens)) }),
   };

@@ -1,14 +1,17 @@
 // The generic OAuth 2.0 provider: every endpoint is configured, nothing is discovered, no id token is required.
 import { createAuthorizationCodeLogin } from './authorization-code.ts';
+import { clientAuthOf } from './client-auth.ts';
+import { createDeviceCodeLogin } from './device-code.ts';
 import { decodeClaims, textClaim } from './jwt-claims.ts';
-import { type ClientOptions, clientAuthOf, type OAuthClient } from './oauth-client.ts';
+import type { ClientOptions, OAuthClient } from './oauth-client.ts';
 import { createOAuthProvider } from './oauth-provider.ts';
+import { type ObtainOptions, obtainingParts } from './obtaining.ts';
 import type { Account, Grant, Provider } from './provider.ts';
 import { standardRules } from './rejection.ts';
 import { configuredUrl, endpointName } from './server-url.ts';
 import { createEndpointCaller, type EndpointParts } from './token-endpoint.ts';
 
-export interface OAuth2Options extends ClientOptions {
+export interface OAuth2Options extends ClientOptions, ObtainOptions {
   /** Default: authorization_code. */
   readonly grant?: Grant | undefined;
   /** Needed for authorization_code. */
@@ -16,6 +19,8 @@ export interface OAuth2Options extends ClientOptions {
   readonly tokenUrl: string;
   /** Absent: nothing is revoked. */
   readonly revokeUrl?: string | undefined;
+  /** Device authorization endpoint (RFC 8628); needed for device_code. */
+  readonly deviceUrl?: string | undefined;
   readonly scope?: string | undefined;
   /** Default: http://localhost:1455/oauth/callback */
   readonly redirectUri?: string | undefined;
@@ -30,13 +35,17 @@ export function createOAuth2Provider(options: OAuth2Options, parts: EndpointPart
   const { clientId, grant = 'authorization_code', scope = '', allowHttp = false } = options;
   const tokenUrl = configuredUrl('tokenUrl', options.tokenUrl, allowHttp);
   const revokeUrl = options.revokeUrl && configuredUrl('revokeUrl', options.revokeUrl, allowHttp);
+  const deviceUrl = options.deviceUrl && configuredUrl('deviceUrl', options.deviceUrl, allowHttp);
   const hasLogin = grant === 'authorization_code';
+  const hasDevice = grant === 'device_code' || (hasLogin && Boolean(deviceUrl));
+  if (grant === 'device_code') configuredUrl('deviceUrl', options.deviceUrl, allowHttp);
   const server = {
     // The library wants a name; nothing is compared with it.
     issuer: tokenUrl,
     token_endpoint: tokenUrl,
     ...(hasLogin && { authorization_endpoint: configuredUrl('authorizeUrl', options.authorizeUrl, allowHttp) }),
     ...(revokeUrl && { revocation_endpoint: revokeUrl }),
+    ...(deviceUrl && { device_authorization_endpoint: deviceUrl }),
   };
   const client: OAuthClient = {
     call: createEndpointCaller(parts),
@@ -44,6 +53,7 @@ export function createOAuth2Provider(options: OAuth2Options, parts: EndpointPart
     clientId,
     clientAuth: clientAuthOf(options),
     clientSecret: options.clientSecret,
+    usesMtlsAliases: false,
     tokenParams: options.tokenParams ?? {},
     refreshParams: {},
     rules: standardRules,
@@ -71,6 +81,10 @@ export function createOAuth2Provider(options: OAuth2Options, parts: EndpointPart
     client,
     scope,
     login,
+    device: hasDevice
+      ? createDeviceCodeLogin({ client, scope, allowHttp, judge: (answer) => client.complete(answer, server) })
+      : undefined,
+    ...obtainingParts(options, parts.clock),
     canRevoke: Boolean(revokeUrl),
   });
 }

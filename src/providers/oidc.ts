@@ -3,18 +3,21 @@
 import type * as oauth from 'oauth4webapi';
 import { SidebearerError } from '../errors/sidebearer-error.ts';
 import { createAuthorizationCodeLogin } from './authorization-code.ts';
-import { createDiscovery } from './discovery.ts';
+import { clientAuthMethod, clientAuthOf } from './client-auth.ts';
+import { createDeviceCodeLogin } from './device-code.ts';
+import { createDiscovery, type DiscoveryOptions } from './discovery.ts';
 import { verifyIdToken } from './id-token.ts';
 import { type Claims, decodeClaims, textClaim } from './jwt-claims.ts';
-import { type ClientOptions, clientAuthOf, type OAuthClient } from './oauth-client.ts';
+import type { ClientOptions, OAuthClient } from './oauth-client.ts';
 import { createOAuthProvider } from './oauth-provider.ts';
 import { defaultRedirectUri } from './oauth2.ts';
+import { type ObtainOptions, obtainingParts } from './obtaining.ts';
 import type { Account, Grant, Provider, TokenAnswer } from './provider.ts';
 import { standardRules } from './rejection.ts';
 import { configuredUrl, endpointName } from './server-url.ts';
 import { createEndpointCaller, type EndpointParts } from './token-endpoint.ts';
 
-export interface OidcOptions extends ClientOptions {
+export interface OidcOptions extends ClientOptions, ObtainOptions {
   /** Default: authorization_code. */
   readonly grant?: Grant | undefined;
   /** Exactly as the provider's metadata names it. */
@@ -23,6 +26,8 @@ export interface OidcOptions extends ClientOptions {
   readonly authorizeUrl?: string | undefined;
   readonly tokenUrl?: string | undefined;
   readonly revokeUrl?: string | undefined;
+  /** Device authorization endpoint (RFC 8628). */
+  readonly deviceUrl?: string | undefined;
   /** Default for a login: openid profile email offline_access; otherwise none. */
   readonly scope?: string | undefined;
   /** Default: http://localhost:1455/oauth/callback */
@@ -38,16 +43,19 @@ export function createOidcProvider(options: OidcOptions, parts: EndpointParts): 
   const { clientId, grant = 'authorization_code', allowHttp = false } = options;
   const hasLogin = grant === 'authorization_code';
   const issuer = configuredUrl('issuer', options.issuer, allowHttp);
-  const scope = options.scope ?? (hasLogin ? DEFAULT_SCOPE : '');
+  const hasDevice = hasLogin || grant === 'device_code';
+  const scope = options.scope ?? (hasDevice ? DEFAULT_SCOPE : '');
   const scopes = scope.split(' ');
-  if (hasLogin && !scopes.includes('openid')) {
+  if (hasDevice && !scopes.includes('openid')) {
     throw new SidebearerError('config_value_invalid', { setting: 'scope', reason: 'oidc needs openid in it' });
   }
   const overrides = {
     ...override('authorization_endpoint', 'authorizeUrl', options.authorizeUrl, allowHttp),
     ...override('token_endpoint', 'tokenUrl', options.tokenUrl, allowHttp),
     ...override('revocation_endpoint', 'revokeUrl', options.revokeUrl, allowHttp),
+    ...override('device_authorization_endpoint', 'deviceUrl', options.deviceUrl, allowHttp),
   };
+  const usesMtls = clientAuthMethod(options) === 'tls_client_auth';
   const call = createEndpointCaller(parts);
   const client: OAuthClient = {
     call,
@@ -55,6 +63,7 @@ export function createOidcProvider(options: OidcOptions, parts: EndpointParts): 
     clientId,
     clientAuth: clientAuthOf(options),
     clientSecret: options.clientSecret,
+    usesMtlsAliases: usesMtls,
     tokenParams: options.tokenParams ?? {},
     refreshParams: {},
     rules: standardRules,
@@ -63,10 +72,19 @@ export function createOidcProvider(options: OidcOptions, parts: EndpointParts): 
       allowHttp,
       call,
       overrides,
+      usesMtlsAliases: usesMtls,
       // All that a login will need is looked for before the browser is sent away, not after it came back.
-      required: hasLogin ? ['authorization_endpoint', 'token_endpoint', 'jwks_uri'] : ['token_endpoint'],
+      required: requiredEndpoints(grant),
     }),
     complete: (answer, server) => withRefreshedClaims(answer, server, clientId),
+  };
+  const judge = async (
+    answer: TokenAnswer,
+    server: oauth.AuthorizationServer,
+    nonce?: string,
+  ): Promise<TokenAnswer> => {
+    const claims = await verifyIdToken(client, server, answer.idToken, nonce);
+    return { ...answer, account: readAccount(claims) };
   };
   const login = hasLogin
     ? createAuthorizationCodeLogin({
@@ -79,10 +97,7 @@ export function createOidcProvider(options: OidcOptions, parts: EndpointParts): 
           ...options.authorizeParams,
         },
         hasIssuer: true,
-        async judge(answer, server, nonce) {
-          const claims = await verifyIdToken(client, server, answer.idToken, nonce);
-          return { ...answer, account: readAccount(claims) };
-        },
+        judge,
       })
     : undefined;
   return createOAuthProvider({
@@ -93,8 +108,16 @@ export function createOidcProvider(options: OidcOptions, parts: EndpointParts): 
     client,
     scope,
     login,
+    device: hasDevice ? createDeviceCodeLogin({ client, scope, allowHttp, judge }) : undefined,
+    ...obtainingParts(options, parts.clock),
     canRevoke: true,
   });
+}
+
+function requiredEndpoints(grant: Grant): DiscoveryOptions['required'] {
+  if (grant === 'authorization_code') return ['authorization_endpoint', 'token_endpoint', 'jwks_uri'];
+  if (grant === 'device_code') return ['device_authorization_endpoint', 'token_endpoint', 'jwks_uri'];
+  return ['token_endpoint'];
 }
 
 function override(

@@ -1,8 +1,15 @@
 // The provider's contract: what Sidebearer asks of an identity provider, and what it gets. Types only.
 import type { ErrorCode } from '../errors/catalogue.ts';
+import type { SidebearerError } from '../errors/sidebearer-error.ts';
 
 export type ProviderKind = 'codex' | 'oidc' | 'oauth2' | 'file';
-export type Grant = 'authorization_code' | 'refresh_token' | 'client_credentials';
+export type Grant =
+  | 'authorization_code'
+  | 'refresh_token'
+  | 'client_credentials'
+  | 'device_code'
+  | 'token_exchange'
+  | 'jwt_bearer';
 
 /** Whom a stored token may be sent to. Where it differs from the configuration, nothing is sent. */
 export interface Bound {
@@ -85,16 +92,67 @@ export interface AuthorizationCodeLogin {
    * Judges the callback (`error`, then `code`, then `iss`), redeems the code, checks id token and account. Sent again
    * once, only where the connection was never made. Tokens in the answer always hold an access token.
    * @throws authorize_denied, authorize_failed, code_missing, callback_issuer_mismatch: nothing was sent
-   * @throws code_rejected, exchange_*, id_token_invalid, account_missing, workspace_restriction
+   * @throws code_rejected, exchange_*, id_token_invalid, account_missing, workspace_restriction, access_token_malformed
    * @throws provider_unreachable, provider_metadata_invalid: discovery, or the keys for the id token; token_* never
    */
   exchange(answer: AuthorizationAnswer): Promise<TokenAnswer>;
 }
 
+/** What a person needs to log in on another device (RFC 8628, section 3.2). */
+export interface DeviceAuthorization {
+  /** To be typed, or compared, on the other device. Whoever has it can log in in our place: shown to that person only. */
+  readonly userCode: string;
+  /** http or https. */
+  readonly verificationUri: string;
+  /** The same with the user code in it, where the provider gives one. */
+  readonly verificationUriComplete?: string;
+  /** Between two polls, at least, ms. */
+  readonly intervalMs: number;
+  /** How long the codes live from now on, ms. */
+  readonly lifeMs: number;
+  /** What `poll` is asked with. A secret. */
+  readonly deviceCode: string;
+}
+
+export type DevicePoll =
+  | { readonly kind: 'pending' }
+  /** The interval is 5 s longer from now on. */
+  | { readonly kind: 'slow_down' }
+  /** No answer, or none that says anything: it does not end the login. */
+  | { readonly kind: 'unanswered'; readonly error: SidebearerError }
+  /** They always hold an access token. */
+  | { readonly kind: 'tokens'; readonly tokens: TokenAnswer };
+
+/** Login by a code that is typed on another device (RFC 8628, and its Codex variant). Needs no callback. */
+export interface DeviceLogin {
+  /** Whether the provider has it, as far as can be told now; asks for the metadata where need be. Never rejects. */
+  isOffered(): Promise<boolean>;
+  /**
+   * Begins one.
+   * @throws device_login_unsupported, device_login_disabled: not with this provider, or not yet
+   * @throws provider_unreachable, provider_metadata_invalid, authorize_failed, device_answer_malformed
+   */
+  start(): Promise<DeviceAuthorization>;
+  /**
+   * Asks once how it went. Whatever is thrown ends it.
+   * @throws device_denied, device_expired, code_rejected, exchange_*, id_token_invalid, account_missing,
+   *   workspace_restriction, access_token_malformed
+   */
+  poll(authorization: DeviceAuthorization): Promise<DevicePoll>;
+}
+
+/** What a token is obtained with, in a file that somebody else writes (token_exchange, jwt_bearer). */
+export interface SubjectToken {
+  /** Read anew each time. @throws subject_token_unreadable, subject_token_empty, subject_token_too_large */
+  read(): Promise<string>;
+  /** Calls back after each change, symlink swaps included. */
+  watch(changed: () => void): { close(): void };
+}
+
 /**
  * One configured credential's provider. Errors of `refresh` and `obtain`: `grant_*` (the grant is gone),
- * `client_rejected`, `token_endpoint_*`, `region_unsupported`, `lease_lost`, `access_token_malformed`; the row's
- * `outcome` says whether the request may have taken effect.
+ * `subject_token_rejected`, `client_rejected`, `token_endpoint_*`, `region_unsupported`, `lease_lost`,
+ * `access_token_malformed`; the row's `outcome` says whether the request may have taken effect.
  */
 export interface Provider {
   readonly kind: ProviderKind;
@@ -108,10 +166,17 @@ export interface Provider {
   readonly headers?: Readonly<Record<string, string>>;
   /** Present where the grant begins with a person's login. */
   readonly login?: AuthorizationCodeLogin;
+  /** Present where a person may log in on another device; whether the provider has it is known when it is asked. */
+  readonly device?: DeviceLogin;
+  /** Present where the grant obtains a token with another one. */
+  readonly subject?: SubjectToken;
   /** Redeems a refresh token: one attempt. */
   refresh(refreshToken: string, call: TokenCall): Promise<TokenAnswer>;
-  /** Obtains a token without any refresh token (client_credentials): one attempt. Other grants: grant_absent. */
-  obtain(call: TokenCall): Promise<TokenAnswer>;
+  /**
+   * Obtains a token without any refresh token (client_credentials; with `subjectToken`: token_exchange, jwt_bearer): one
+   * attempt. Other grants: grant_absent.
+   */
+  obtain(call: TokenCall, subjectToken?: string): Promise<TokenAnswer>;
   /**
    * Best effort, at most 10 s a request; absent where the provider has no revocation, `unsupported` where its discovery
    * says so. It rejects with the codes of `refresh` (or provider_*), for whoever wants to tell: nothing depends on it.

@@ -9,8 +9,10 @@ import type { EndpointAnswer } from './token-endpoint.ts';
 export interface RejectionRules {
   /** The provider's own codes that end a grant, at any status; lower case. */
   readonly permanent: Readonly<Record<string, ErrorCode>>;
-  /** `invalid_grant` at 400: of a refresh token the grant is gone; without one, the client is at fault. */
-  readonly invalidGrant: 'grant_rejected' | 'client_rejected';
+  /** `invalid_grant` at 400: of a refresh token the grant is gone; without one, what it was asked with is at fault. */
+  readonly invalidGrant: 'grant_rejected' | 'client_rejected' | 'subject_token_rejected';
+  /** `invalid_request` at 400, where it says more than that. */
+  readonly invalidRequest?: 'subject_token_rejected';
   /** A 401 that says nothing known. */
   readonly unauthorized: 'grant_rejected' | 'client_rejected';
 }
@@ -27,6 +29,8 @@ const byCode: readonly { readonly status: number; readonly providerCode: string;
   { status: 400, providerCode: 'unauthorized_client', code: 'client_rejected' },
   { status: 400, providerCode: 'invalid_scope', code: 'client_rejected' },
   { status: 400, providerCode: 'unsupported_grant_type', code: 'client_rejected' },
+  // RFC 8693, section 2.2.2, and RFC 8707, section 2: the audience or resource is not for this client.
+  { status: 400, providerCode: 'invalid_target', code: 'client_rejected' },
   { status: 403, providerCode: 'unsupported_country_region_territory', code: 'region_unsupported' },
 ];
 
@@ -97,6 +101,9 @@ function repeats(code: string, secret: string): boolean {
 function codeOf(status: number, given: readonly string[], rules: RejectionRules): ErrorCode {
   const names = given.map((name) => name.toLowerCase());
   if (status === 400 && names.includes('invalid_grant')) return rules.invalidGrant;
+  if (status === 400 && rules.invalidRequest !== undefined && names.includes('invalid_request')) {
+    return rules.invalidRequest;
+  }
   if (status === 401) return rules.unauthorized;
   const row =
     byCode.find((entry) => entry.status === status && names.includes(entry.providerCode)) ??
@@ -118,8 +125,8 @@ function rejection(
   });
 }
 
-/** `error.code`, `error` and `code`: the three places seen. */
-function givenCodes(body: string): readonly string[] {
+/** The provider's own codes, at `error.code`, `error` and `code`: the three places seen. Foreign text. */
+export function givenCodes(body: string): readonly string[] {
   const fields = jsonObject(body);
   if (fields === undefined) return [];
   const { error, code } = fields;

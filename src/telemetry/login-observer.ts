@@ -61,7 +61,9 @@ export function createLoginObserver({ metrics, logger, failures }: LoginTelemetr
 /** What the token endpoint made of the code; undefined where it was not asked, or its answer was not what failed. */
 function exchangeResult({ code, details }: SidebearerError): string | undefined {
   if (code === 'exchange_unreachable' || code === 'exchange_no_answer') return 'network';
-  const isAnswer = /^(?:code_rejected|exchange_busy|exchange_failed|exchange_malformed)$/.test(code);
+  const isAnswer = /^(?:code_rejected|exchange_busy|exchange_failed|exchange_malformed|access_token_malformed)$/.test(
+    code,
+  );
   return isAnswer && details.status !== undefined ? `${Math.floor(details.status / 100)}xx` : undefined;
 }
 

@@ -1,4 +1,5 @@
 // Each kind of wrong configuration, with the exact code, line and column that an operator sees.
+import { generateKeyPairSync } from 'node:crypto';
 import t from 'tap';
 import { checkConfig, loadConfig } from '../../src/config/load.ts';
 import { formatMistake } from '../../src/config/mistake.ts';
@@ -22,6 +23,10 @@ const route = (line: string): string =>
 const codex = (line: string): string => minimal.replace('provider: codex\n', `provider: codex\n    ${line}\n`);
 /** Its first line is 6. */
 const credential = (...lines: string[]): string => minimal.replace('provider: codex', lines.join('\n    '));
+/** What is added begins on line 10. */
+const oauth2 = (...lines: string[]): string =>
+  credential('provider: oauth2', 'tokenUrl: https://i/t', 'authorizeUrl: https://i/a', 'clientId: c', ...lines);
+const jwk = JSON.stringify(generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' }));
 const store = (...lines: string[]): string => minimal.replace('kind: memory', lines.join('\n  '));
 const key = Buffer.alloc(32, 7).toString('base64');
 
@@ -201,6 +206,72 @@ const cases: readonly Case[] = [
     expected: [
       '5:3 config_value_missing credentials.codex.clientSecret',
       '10:17 config_value_invalid credentials.codex.clientAuth',
+    ],
+  },
+  {
+    name: 'private_key_jwt without a key',
+    text: oauth2('clientAuth: private_key_jwt', 'grant: client_credentials'),
+    expected: ['5:3 config_value_missing credentials.codex.clientKey'],
+  },
+  {
+    name: 'a key that nothing uses',
+    text: oauth2(`clientKey: '${jwk}'`, 'clientSecret: s', 'refreshToken: r', 'grant: refresh_token'),
+    expected: ['10:5 config_value_invalid credentials.codex.clientKey'],
+  },
+  {
+    name: 'a key that is none',
+    text: oauth2('clientKey: -----BEGIN', 'refreshToken: r', 'grant: refresh_token'),
+    expected: ['10:16 config_value_invalid credentials.codex.clientKey'],
+  },
+  {
+    name: 'tls_client_auth without a certificate',
+    text: oauth2('clientAuth: tls_client_auth', 'grant: client_credentials'),
+    expected: ['5:3 config_value_missing credentials.codex.tls.cert'],
+  },
+  {
+    name: 'an exchange without the file to exchange',
+    text: oauth2('grant: token_exchange'),
+    expected: ['5:3 config_value_missing credentials.codex.subjectTokenFile'],
+  },
+  {
+    name: 'token types of a grant that has none',
+    text: oauth2('grant: jwt_bearer', 'subjectTokenFile: /t', 'subjectTokenType: a', 'requestedTokenType: b'),
+    expected: [
+      '12:5 config_value_invalid credentials.codex.subjectTokenType',
+      '13:5 config_value_invalid credentials.codex.requestedTokenType',
+    ],
+  },
+  {
+    name: 'a file to exchange without such a grant',
+    text: oauth2('grant: client_credentials', 'clientSecret: s', 'subjectTokenFile: /t'),
+    expected: ['12:5 config_value_invalid credentials.codex.subjectTokenFile'],
+  },
+  {
+    name: 'device_code without the URL that begins it',
+    text: oauth2('grant: device_code'),
+    expected: ['5:3 config_value_missing credentials.codex.deviceUrl'],
+  },
+  {
+    name: 'device_code with plain http beyond loopback, and without openid',
+    text: credential(
+      'provider: oidc',
+      'issuer: https://i',
+      'clientId: c',
+      'grant: device_code',
+      'deviceUrl: http://far.example/d',
+      'scope: email',
+    ),
+    expected: [
+      '10:16 config_value_invalid credentials.codex.deviceUrl',
+      '11:12 config_value_invalid credentials.codex.scope',
+    ],
+  },
+  {
+    name: 'a token parameter of an exchange’s own',
+    text: oauth2('grant: jwt_bearer', 'subjectTokenFile: /t', 'tokenParams: { assertion: a, device_code: b }'),
+    expected: [
+      '12:20 config_value_invalid credentials.codex.tokenParams.assertion',
+      '12:34 config_value_invalid credentials.codex.tokenParams.device_code',
     ],
   },
   {

@@ -19,7 +19,7 @@ credentials:
   a: ${value}
   b: { provider: ${value} }
   c: { provider: codex, refreshToken: ${value}, scope: ${value}, inject: { header: ${value}, format: ${value}, headers: { x: ${value}, host: ${value} } } }
-  d: { provider: oidc, issuer: ${value}, clientId: [${value}], clientSecret: { a: ${value} }, clientAuth: ${value}, grant: ${value} }
+  d: { provider: oidc, issuer: ${value}, clientId: [${value}], clientSecret: { a: ${value} }, clientKey: ${value}, clientAuth: ${value}, grant: ${value} }
   e: { provider: oauth2, tokenUrl: ${value}, authorizeUrl: "http://far.example/", tokenParams: { scope: ${value} }, refresh: { jitter: ${value}, attempts: ${value} } }
   f: { provider: file, path: [${value}], unknown: ${value} }
 store: { kind: ${value}, keys: [${value}, ${value}], plaintext: ${value}, lease: ${value} }
@@ -74,6 +74,7 @@ t.test('the settings that hold secrets are marked', async (t) => {
       .map((setting) => setting.path.replace('credentials.NAME.', '')),
   );
   t.strictSame([...marked].sort(), [
+    'clientKey',
     'clientSecret',
     'egress.proxy',
     'listen.clients.token',

@@ -196,11 +196,11 @@ const exchangeRows: readonly (readonly [string, Reply, ErrorCode, object])[] = [
   ['200 with nothing', answerOf(200, ''), 'exchange_malformed', { status: 200 }],
   ['200 with HTML', answerOf(200, '<h1>DESCRIBED</h1>'), 'exchange_malformed', {}],
   ['a refresh token alone', jsonOf(200, { refresh_token: 'rt-SECRET' }), 'exchange_malformed', {}],
-  ['an access token of two words', jsonOf(200, { access_token: 'DESCRIBED two' }), 'exchange_malformed', {}],
+  ['an access token of two words', jsonOf(200, { access_token: 'DESCRIBED two' }), 'access_token_malformed', {}],
   [
     'an access token of two words and a refresh token',
     jsonOf(200, { access_token: 'DESCRIBED two', refresh_token: 'rt-SECRET' }),
-    'exchange_malformed',
+    'access_token_malformed',
     {},
   ],
   ['a reset', { end: 'reset' }, 'exchange_no_answer', {}],

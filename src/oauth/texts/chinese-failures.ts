@@ -11,6 +11,18 @@ export const chineseFailures: Readonly<Partial<Record<ErrorCode, readonly [messa
   admin_request_too_large: ['提交的表单或 JSON 太大', '请打开状态页，并使用其中的按钮。'],
   credential_unknown: ['没有这个名称的凭据', '请在状态页中选择一个。'],
   login_unsupported: ['此凭据不是通过登录获得的', '无需操作：它的授权方式不需要人参与。'],
+  device_login_unsupported: [
+    '提供方不支持在其他设备上登录',
+    '请改用浏览器登录；如果其元数据没有给出该端点，请设置 deviceUrl。',
+  ],
+  device_login_disabled: [
+    '设备代码登录已关闭',
+    '请在 ChatGPT 的“设置 → 安全”中打开“Device code login”，然后重新开始。',
+  ],
+  device_answer_malformed: [
+    '提供方对设备登录的应答中没有可用的代码或地址',
+    '请检查 deviceUrl 和提供方，然后重新开始。',
+  ],
   logins_pending_limit: ['已开始但未完成的登录太多', '请完成其中一个，或等待 30 分钟。'],
   provider_unreachable: ['从这里无法连接身份提供方', '请检查本进程与提供方之间的 DNS、网络策略和 TLS，然后重试。'],
   provider_metadata_invalid: ['身份提供方的发现文档无法使用', '请检查 issuer 设置；它必须与文档中的 issuer 完全一致。'],
@@ -33,6 +45,9 @@ export const chineseFailures: Readonly<Partial<Record<ErrorCode, readonly [messa
     '提供方拒绝了登录',
     '请查看下面提供方的错误码；检查 clientId、redirectUri 和 scope，然后重新开始。',
   ],
+  device_denied: ['登录在另一台设备上被拒绝', '请重新开始，并用可以使用此应用的帐户在那里确认。'],
+  device_expired: ['代码没有在另一台设备上及时确认', '请重新开始，并在显示的时间内确认新的代码。'],
+  device_cancelled: ['在其他设备上的登录已取消', '准备好后请重新开始。'],
   callback_timeout: ['一次登录开始后再也没有返回', '准备好后请重新开始；最多可用 30 分钟。'],
   code_rejected: ['提供方不接受授权码', '授权码只有约一分钟有效，且只能用一次：请重新开始登录并立即完成。'],
   exchange_unreachable: ['登录时无法连接令牌端点', '请检查到提供方的网络、DNS 和代理，然后重新开始登录。'],
@@ -78,7 +93,23 @@ export const chineseFailures: Readonly<Partial<Record<ErrorCode, readonly [messa
     '请先在另一个程序中登录，并确认它把令牌保存在该文件中。',
   ],
   sidecar_stopping: ['Sidecar 正在停止，不再开始新的操作', '请向接替它的实例提出请求。'],
-  client_rejected: ['提供方不接受此客户端', '请检查 clientId、clientSecret、clientAuth 和 scope。'],
+  client_rejected: [
+    '提供方不接受此客户端',
+    '请检查 clientId、clientAuth 及其密码、密钥或证书、scope，以及 tokenParams 中的 audience 或 resource。',
+  ],
+  subject_token_unreadable: [
+    '用于交换的令牌文件不存在或无法读取',
+    '请检查 subjectTokenFile 以及由谁写入；文件一有变化就会立即重试。',
+  ],
+  subject_token_empty: ['用于交换的令牌文件是空的', '请检查由谁写入 subjectTokenFile；文件一有变化就会立即重试。'],
+  subject_token_too_large: [
+    '用于交换的令牌文件太大，不可能是令牌',
+    '请检查 subjectTokenFile 指向的是令牌本身；文件一有变化就会立即重试。',
+  ],
+  subject_token_rejected: [
+    '提供方不接受 subjectTokenFile 中的令牌',
+    '请检查其签发者、受众和有效期，以及提供方是否信任它们；文件一有变化就会立即重试。',
+  ],
   access_token_expired: [
     '访问令牌已过期，且尚未能续期',
     '会在 Retry-After 之后自动重试。请查看状态页上的最近一次错误。',

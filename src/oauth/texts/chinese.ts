@@ -37,6 +37,9 @@ export const chinese: Texts = {
       authorization_code: '登录',
       refresh_token: '刷新令牌',
       client_credentials: '客户端凭证',
+      device_code: '在其他设备上登录',
+      token_exchange: '令牌交换',
+      jwt_bearer: '签名断言',
       file: '由其他程序写入',
     },
     state: {

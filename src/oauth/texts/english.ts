@@ -35,6 +35,9 @@ export const english = {
       authorization_code: 'login',
       refresh_token: 'refresh token',
       client_credentials: 'client credentials',
+      device_code: 'login on another device',
+      token_exchange: 'token exchange',
+      jwt_bearer: 'signed assertion',
       file: 'written by something else',
     },
     state: {
