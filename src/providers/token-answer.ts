@@ -11,6 +11,9 @@ const MAX_LIFE_S = 3_155_760_000;
 /** What may stand in an `Authorization` header after the scheme. */
 const visibleAscii = /^[\x21-\x7e]+$/;
 
+/** The second: an exchange for what is no access token (RFC 8693, section 2.2.1), used all the same. */
+const knownTypes: ReadonlySet<string> = new Set(['bearer', 'n_a']);
+
 export function isVisibleAscii(token: string): boolean {
   return visibleAscii.test(token);
 }
@@ -65,7 +68,7 @@ export function readTokenAnswer({ status, body, sentAtMs }: EndpointAnswer): Tok
     fields['refresh_token_expires_in'] === undefined ? 'refresh_expires_in' : 'refresh_token_expires_in';
   const grantExpiresAtMs = fields[grantEndField] === 0 ? undefined : endMs(grantEndField);
   const tokenType = text('token_type');
-  if (tokenType !== undefined && tokenType.toLowerCase() !== 'bearer') warn('token_type');
+  if (tokenType !== undefined && !knownTypes.has(tokenType.toLowerCase())) warn('token_type');
   if (fields['scope'] !== undefined && typeof fields['scope'] !== 'string') warn('scope');
 
   return {

@@ -1,6 +1,8 @@
-// client_credentials: nothing to burn, so no lease, no intent, no record, and never absent or dead.
+// client_credentials, token_exchange and jwt_bearer: nothing to burn, so no lease, no intent, no record, and never
+// absent or dead.
 import t from 'tap';
 import { createObtainedGrant } from '../../src/credentials/obtained-grant.ts';
+import { SidebearerError } from '../../src/errors/sidebearer-error.ts';
 import {
   createWorld,
   due,
@@ -121,4 +123,198 @@ t.test('stop: none begins any more', async (t) => {
   t.equal(stopped.code, 'resolved');
   t.strictSame(world.provider.redeems, []);
   t.strictSame(p.ends, []);
+});
+
+// --- with a token in a file ---------------------------------------------------------------------------------------
+
+/** The file, in the test's hand. */
+interface TestSubject {
+  text: string;
+  fails: 'subject_token_unreadable' | 'subject_token_empty' | 'subject_token_too_large' | undefined;
+  /** What was sent with each call. */
+  readonly sent: (string | undefined)[];
+  /** Something changed in the file's folder. */
+  stir(): Promise<void>;
+}
+
+function withSubject(t: { teardown(end: () => Promise<void>): unknown }): {
+  world: World;
+  subject: TestSubject;
+  start: () => Promise<Process>;
+} {
+  const world = createWorld();
+  t.teardown(() => world.end());
+  let changed: () => void = () => undefined;
+  const subject: TestSubject = {
+    text: 'sa-1',
+    fails: undefined,
+    sent: [],
+    async stir() {
+      changed();
+      await world.clock.advance(0);
+    },
+  };
+  const options: ProcessOptions = {
+    source: ({ clock, breaker, observer, resumed }) => {
+      const client = world.provider.client(clock, resumed, 'token_exchange');
+      return createObtainedGrant({
+        credential: 'codex',
+        provider: {
+          ...client,
+          obtain(call, subjectToken) {
+            subject.sent.push(subjectToken);
+            return client.obtain(call);
+          },
+          subject: {
+            async read() {
+              if (subject.fails !== undefined) throw new SidebearerError(subject.fails);
+              return subject.text;
+            },
+            watch(told) {
+              changed = told;
+              return {
+                close: () => {
+                  changed = () => undefined;
+                },
+              };
+            },
+          },
+        },
+        breaker,
+        clock,
+        random: () => 0,
+        observer,
+        timeoutMs,
+        attempts,
+      });
+    },
+  };
+  return { world, subject, start: () => world.started(options) };
+}
+
+t.test('the token of the file is read again at each use, a second attempt included', async (t) => {
+  const { world, subject, start } = withSubject(t);
+  const p = await start();
+  subject.text = 'sa-2';
+  await world.clock.advance(due);
+  world.provider.steps.push({ fails: 'token_endpoint_failing' }, {});
+  subject.text = 'sa-3';
+  await world.clock.advance(due + 1_000);
+  t.strictSame(subject.sent, ['sa-1', 'sa-2', 'sa-3', 'sa-3']);
+  t.strictSame(p.requests, [
+    'token_exchange 2xx',
+    'token_exchange 2xx',
+    'token_exchange network',
+    'token_exchange 2xx',
+  ]);
+});
+
+t.test('a token that is renewed between two attempts is the one that is sent', async (t) => {
+  const { world, subject, start } = withSubject(t);
+  world.provider.steps.push({ fails: 'token_endpoint_failing' }, { fails: 'token_endpoint_failing' });
+  const p = await start();
+  subject.text = 'sa-2';
+  await world.clock.advance(1_000);
+  subject.fails = 'subject_token_empty';
+  await world.clock.advance(2_000);
+  t.strictSame(subject.sent, ['sa-1', 'sa-2', 'sa-2'], 'and one that cannot be read now was good a moment ago');
+  t.equal(tokenOf(p.refresher.authorization()), 'access-1');
+});
+
+for (const code of ['subject_token_rejected', 'client_rejected', 'token_endpoint_refused'] as const) {
+  t.test(`${code} is cooling, and tried at once when the file holds another token, not before`, async (t) => {
+    const { world, subject, start } = withSubject(t);
+    world.provider.always = { fails: code };
+    const p = await start();
+    t.equal(p.refresher.status().state, 'cooling');
+    t.equal(p.refresher.status().lastError?.code, code);
+    const { calls } = world.provider;
+    await subject.stir();
+    await subject.stir();
+    t.equal(world.provider.calls, calls, 'another file in the folder is no reason');
+    t.equal(p.refresher.status().state, 'cooling');
+    subject.fails = 'subject_token_empty';
+    await subject.stir();
+    t.equal(world.provider.calls, calls, 'nor is one that is just being written');
+    subject.fails = undefined;
+    subject.text = 'sa-2';
+    world.provider.always = {};
+    await subject.stir();
+    await world.clock.advance(1_000);
+    t.equal(tokenOf(p.refresher.authorization()), 'access-1', 'within a second, not after the pause');
+    t.strictSame(subject.sent.slice(calls), ['sa-2']);
+    t.equal(p.refresher.status().state, 'fresh');
+  });
+}
+
+for (const code of ['subject_token_unreadable', 'subject_token_empty', 'subject_token_too_large'] as const) {
+  t.test(`${code}: nothing is asked, requests are told so, and the file's arrival ends it at once`, async (t) => {
+    const { world, subject, start } = withSubject(t);
+    subject.fails = code;
+    const p = await start();
+    t.strictSame(p.ends, [code]);
+    t.equal(p.refresher.status().state, 'cooling', 'never absent');
+    const asked = watch(p.refresher.wait(patient));
+    await world.clock.advance(0);
+    t.equal(asked.code, code);
+    t.ok((asked.retryAfterMs ?? 0) > 0);
+    t.strictSame(p.requests, []);
+    subject.fails = undefined;
+    await subject.stir();
+    await world.clock.advance(1_000);
+    t.equal(tokenOf(p.refresher.authorization()), 'access-1');
+  });
+}
+
+t.test(
+  'a file that is missing does not open the breaker of the endpoint, however often it is looked for',
+  async (t) => {
+    const { world, subject, start } = withSubject(t);
+    subject.fails = 'subject_token_unreadable';
+    const p = await start();
+    for (let times = 0; times < 50; times += 1) {
+      void watch(p.refresher.wait(patient));
+      await world.clock.advance(30_000);
+    }
+    t.ok(p.ends.length > 20 && p.ends.every((end) => end === 'subject_token_unreadable'));
+    t.equal(p.refresher.status().breaker, 'closed');
+    t.equal(world.provider.calls, 0);
+  },
+);
+
+t.test('an outage goes on cooling, whatever happens to the file', async (t) => {
+  const { world, subject, start } = withSubject(t);
+  world.provider.always = { fails: 'token_endpoint_failing' };
+  const p = await start();
+  await world.clock.advance(4_000);
+  const { calls } = world.provider;
+  subject.text = 'sa-2';
+  await subject.stir();
+  t.equal(p.refresher.status().state, 'cooling');
+  t.equal(world.provider.calls, calls);
+});
+
+t.test('a token that was replaced while it was being refused is tried at once', async (t) => {
+  const { world, subject, start } = withSubject(t);
+  world.provider.answerMs = 500;
+  world.provider.steps.push({ fails: 'subject_token_rejected' });
+  const p = await start();
+  subject.text = 'sa-2';
+  await subject.stir();
+  await world.clock.advance(2_000);
+  t.strictSame(subject.sent, ['sa-1', 'sa-2']);
+  t.equal(tokenOf(p.refresher.authorization()), 'access-1');
+});
+
+t.test('a valid token goes on serving while what it was obtained with is gone', async (t) => {
+  const { world, subject, start } = withSubject(t);
+  const p = await start();
+  subject.fails = 'subject_token_unreadable';
+  await world.clock.advance(due + 1_000);
+  t.equal(p.refresher.status().state, 'cooling');
+  t.equal(tokenOf(p.refresher.authorization()), 'access-1');
+  subject.fails = undefined;
+  await subject.stir();
+  await world.clock.advance(1_000);
+  t.equal(tokenOf(p.refresher.authorization()), 'access-2');
 });
