@@ -8,6 +8,9 @@ export interface Visitor {
   readonly userAgent: string;
 }
 
+/** Which kind of login it was; by default the browser's. */
+export type LoginGrant = 'authorization_code' | 'device_code';
+
 export interface LoginObserver {
   loginStarted(credential: string, visitor: Visitor): void;
   loginSucceeded(
@@ -15,9 +18,10 @@ export interface LoginObserver {
     visitor: Visitor,
     account: Account | undefined,
     expiresAtMs: number | undefined,
+    grant?: LoginGrant,
   ): void;
   /** A login that ended in failure. `credential` is unknown where the state was. */
-  loginFailed(error: SidebearerError, visitor: Visitor, credential?: string): void;
+  loginFailed(error: SidebearerError, visitor: Visitor, credential?: string, grant?: LoginGrant): void;
   /** A request that was refused before it concerned any login (Host, Origin, unknown page). */
   refused(error: SidebearerError, visitor: Visitor): void;
   /** A pending login ran out without a callback. */

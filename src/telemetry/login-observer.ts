@@ -22,21 +22,21 @@ export function createLoginObserver({ metrics, logger, failures }: LoginTelemetr
       logger.info({ event: 'login_started', credential, ...visitorFields(visitor) }, 'A login was started');
     },
 
-    loginSucceeded(credential, visitor, account, expiresAtMs) {
+    loginSucceeded(credential, visitor, account, expiresAtMs, grant = 'authorization_code') {
       metrics.loginEnded(credential, 'succeeded');
-      metrics.tokenRequested(credential, 'authorization_code', '2xx');
+      metrics.tokenRequested(credential, grant, '2xx');
       const { issuer, id, userId, email } = account ?? {};
       const expiresAt = timeText(expiresAtMs);
       const fields = { event: 'login_succeeded', credential, account: { issuer, id, userId, email }, expiresAt };
       logger.info({ ...fields, ...visitorFields(visitor) }, 'The login succeeded: the code was exchanged for tokens');
     },
 
-    loginFailed(error, visitor, credential) {
+    loginFailed(error, visitor, credential, grant = 'authorization_code') {
       metrics.loginEnded(credential, error.code);
       metrics.failed(error, credential);
       const exchange = credential === undefined ? undefined : exchangeResult(error);
       if (credential !== undefined && exchange !== undefined) {
-        metrics.tokenRequested(credential, 'authorization_code', exchange);
+        metrics.tokenRequested(credential, grant, exchange);
       }
       const fields = { event: 'login_failed', ...visitorFields(visitor) };
       // A login that was really started is told each time; anyone can send states that are unknown.

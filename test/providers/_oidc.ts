@@ -138,8 +138,8 @@ export async function createRealOidc(t: Test, accessTokenLifeS = 60, more: RealO
       ...more.features,
     },
     discovery: aliases,
-    ...more.settings,
     ttl: { AccessToken: accessTokenLifeS, ClientCredentials: accessTokenLifeS, RefreshToken: 86_400, Grant: 86_400 },
+    ...more.settings,
   });
   more.prepare?.(provider);
   serve = provider.callback();
