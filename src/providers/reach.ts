@@ -9,10 +9,14 @@ import type { TokenCall } from './provider.ts';
 const onlyConnect: TokenCall = { timeoutMs: 5_000, mayBegin: () => false };
 
 /** @throws provider_unreachable, provider_metadata_invalid, egress_unreachable, egress_refused */
-export async function reachTokenEndpoint({ call, server }: Pick<OAuthClient, 'call' | 'server'>): Promise<void> {
-  const { token_endpoint: url = '' } = await server(onlyConnect.timeoutMs);
+export async function reachTokenEndpoint(
+  client: Pick<OAuthClient, 'call' | 'server' | 'usesMtlsAliases'>,
+): Promise<void> {
+  const server = await client.server(onlyConnect.timeoutMs);
+  const alias = client.usesMtlsAliases ? server.mtls_endpoint_aliases?.token_endpoint : undefined;
+  const url = alias ?? server.token_endpoint ?? '';
   try {
-    await call(url, { method: 'GET', headers: {} }, onlyConnect);
+    await client.call(url, { method: 'GET', headers: {} }, onlyConnect);
   } catch (thrown) {
     if (!(thrown instanceof SidebearerError)) throw thrown;
     // It stood, and was given up by us.
