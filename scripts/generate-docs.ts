@@ -1,10 +1,19 @@
-// Writes docs/config.md, docs/config.schema.json, docs/errors.md and docs/metrics.md from the tables in src/.
+// Writes docs/config.md, docs/config.schema.json, docs/errors.md, docs/metrics.md and docs/token-answers.md from the
+// tables in src/.
 // With --check it writes nothing and exits 1 where a file differs: what CI runs.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { createJsonSchema } from '../src/config/json-schema.ts';
 import { listSettings, type Setting } from '../src/config/settings.ts';
-import { catalogue, type ErrorRow } from '../src/errors/catalogue.ts';
+import { mayRepeat } from '../src/credentials/attempts.ts';
+import { isOutage } from '../src/credentials/breaker.ts';
+import { catalogue, type ErrorCode, type ErrorRow } from '../src/errors/catalogue.ts';
+import { SidebearerError } from '../src/errors/sidebearer-error.ts';
+import { asExchangeError } from '../src/providers/authorization-code.ts';
+import { codexRules } from '../src/providers/codex.ts';
+import { aloneRules, exchangeRules } from '../src/providers/grants.ts';
+import { type Refusal, refusals, rejectionOf, standardRules } from '../src/providers/rejection.ts';
+import { oddFields, unusableAnswers, withoutAnswer } from '../src/providers/token-outcomes.ts';
 import { metricDefinitions } from '../src/telemetry/metric-definitions.ts';
 
 const docs = fileURLToPath(new URL('../docs/', import.meta.url));
@@ -157,6 +166,120 @@ ${table(['name', 'type', 'labels', ''], rows)}
 `;
 }
 
+// --- token-answers.md ---------------------------------------------------------------------------------------------
+
+const headings = [
+  'what comes',
+  'code',
+  'elsewhere',
+  'tried again at once',
+  'counts for the breaker',
+  'the credential then',
+];
+
+/** What the code does of it, asked of the code itself. */
+function outcomeCells(name: ErrorCode, status?: number): string[] {
+  const error = new SidebearerError(name, status === undefined ? {} : { status });
+  const { outcome } = error.row;
+  const repeats =
+    name === 'lease_lost'
+      ? 'yes, under a new lease'
+      : mayRepeat(error, true)
+        ? 'yes, with backoff'
+        : outcome === 'unknown'
+          ? 'once (`refresh.unclear`); without a refresh token with backoff'
+          : 'no';
+  return [repeats, isOutage(error) ? 'yes' : 'no', credentialThen(name)];
+}
+
+function credentialThen(name: ErrorCode): string {
+  if (name === 'lease_lost') return 'goes on';
+  if (name.startsWith('grant_')) return 'dead';
+  return name === 'client_rejected' ? 'cooling, at the longest pause' : 'cooling';
+}
+
+function codesOf(status: number, providerCode: string | undefined): Readonly<Record<string, ErrorCode>> {
+  const body = JSON.stringify(providerCode === undefined ? {} : { error: providerCode });
+  const of = (rules: typeof standardRules): ErrorCode => rejectionOf({ status, body, sentAtMs: 0 }, rules, []).code;
+  return {
+    refresh: of(standardRules),
+    'codex refresh': of(codexRules),
+    client_credentials: of(aloneRules(standardRules)),
+    token_exchange: of(exchangeRules('token_exchange')),
+    jwt_bearer: of(exchangeRules('jwt_bearer')),
+  };
+}
+
+/** By code, who else gets which: those that get the same as a refresh are left out, a login has words of its own. */
+function elsewhere(codes: Readonly<Record<string, ErrorCode>>): string {
+  const refresh = codes['refresh'] ?? 'internal_error';
+  const others = Object.entries(codes).filter(([, name]) => name !== refresh);
+  const login = asExchangeError(new SidebearerError(refresh)).code;
+  return [...others, ...(login === refresh ? [] : [['login', login] as const])]
+    .map(([who, name]) => `${who}: ${code(name)}`)
+    .join(', ');
+}
+
+function refusalRow({ from, to, providerCode }: Refusal): string[] {
+  const codes = codesOf(from, providerCode);
+  const name = codes['refresh'] ?? 'internal_error';
+  const range = from === to ? String(from) : `${from} to ${to}`;
+  const what = providerCode === undefined ? range : `${range} ${code(providerCode)}`;
+  return [what, code(name), elsewhere(codes), ...outcomeCells(name, from)];
+}
+
+function tokenAnswersDoc(): string {
+  const outcome = ({ what, code: name }: { what: string; code: ErrorCode }, status?: number): string[] => {
+    return [what, code(name), elsewhere({ refresh: name }), ...outcomeCells(name, status)];
+  };
+  const permanent = Object.entries(codexRules.permanent).map(([given, name]) => [
+    code(given),
+    code(name),
+    catalogue[name].message,
+  ]);
+  return `# What a token endpoint may answer
+
+${notice}
+
+Every end of a call to a token endpoint, and what follows from it. The codes are those of [errors.md](errors.md), which says what to do about each. The first column with a code is that of a refresh; *elsewhere* is where the same answer means another thing. Only ends that count for the breaker open it: five of them within ten minutes, and half of the calls (\`breaker\`). Logins, polls of a login on another device and revocations pass it by.
+
+A \`Retry-After\` (seconds or a date; anything else is not heard) lengthens the pause before the next attempt. Above \`refresh.backoff.max\` it ends the refresh and is the cooldown, at most \`refresh.maxRetryAfter\`.
+
+## No whole answer
+
+${table(
+  headings,
+  withoutAnswer.map((row) => outcome(row)),
+)}
+
+## A refusal
+
+The first line that holds. The provider's code may stand at \`error\`, at \`error.code\` or at \`code\`, in any letter case. It is shown where it is one word of visible ASCII without anything that was sent; descriptions never are.
+
+${table(headings, refusals.map(refusalRow))}
+
+The preset \`codex\` knows these as the end of the grant, at any status, a 200 included:
+
+${table(['provider code', 'code', ''], permanent)}
+
+## An answer of 2xx that is none
+
+${table(
+  headings,
+  unusableAnswers.map((row) => outcome(row, 200)),
+)}
+
+## An answer with tokens, and odd fields beside them
+
+Whatever else is wrong, a refresh token that is text is kept. Each odd field is a warning with the code \`token_answer_odd\`.
+
+${table(
+  ['field', 'odd where it is', 'then'],
+  oddFields.map(({ field, odd, consequence }) => [field.split(', ').map(code).join(', '), odd, consequence]),
+)}
+`;
+}
+
 // --- write or check -----------------------------------------------------------------------------------------------
 
 const files = {
@@ -164,6 +287,7 @@ const files = {
   'config.schema.json': `${JSON.stringify(createJsonSchema(), null, 2)}\n`,
   'errors.md': errorsDoc(),
   'metrics.md': metricsDoc(),
+  'token-answers.md': tokenAnswersDoc(),
 };
 
 const isCheck = process.argv.includes('--check');

@@ -55,16 +55,20 @@ export async function runAttempts<T>(
       return { kind: 'answered', answer: await breaker.fire(counted) };
     } catch (thrown) {
       const error = toSidebearerError(thrown);
-      const { outcome } = error.row;
-      const isHarmless = outcome === 'temporary' || (outcome === 'unknown' && !spends);
-      const mayRepeat = isHarmless && error.code !== 'breaker_open' && error.code !== 'lease_lost';
       const pauseMs = backoffMs(policy, made, error.details.retryAfterMs, random);
       // A provider that asks for more than the longest backoff is left alone: that is a cooldown, not a pause.
-      if (!mayRepeat || made >= policy.attempts || pauseMs > policy.maxBackoffMs) return { kind: 'failed', error };
+      if (!mayRepeat(error, spends) || made >= policy.attempts || pauseMs > policy.maxBackoffMs)
+        return { kind: 'failed', error };
       await sleep(clock, pauseMs, stopping);
       if (stopping.aborted || !(await before())) return { kind: 'ended' };
     }
   }
+}
+
+/** Whether another attempt may follow, in the same renewal. */
+export function mayRepeat({ code, row }: SidebearerError, spends: boolean): boolean {
+  if (code === 'breaker_open' || code === 'lease_lost') return false;
+  return row.outcome === 'temporary' || (row.outcome === 'unknown' && !spends);
 }
 
 function statusClass(status: number): string {

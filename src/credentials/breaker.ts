@@ -106,8 +106,10 @@ export function createBreaker(policy: BreakerPolicy, clock: Clock, changed: (sta
   };
 }
 
-/** Failures that speak of the endpoint's health. */
-function isOutage(thrown: unknown): boolean {
+/** Failures that speak of the endpoint's health. Who answers 4xx is up and has judged, a 408 of a slow upload included. */
+export function isOutage(thrown: unknown): boolean {
   if (!(thrown instanceof SidebearerError)) return true;
+  const { status = 0 } = thrown.details;
+  if (status >= 400 && status <= 499) return false;
   return thrown.row.outcome !== 'rejected' && thrown.code !== 'token_endpoint_limited' && thrown.code !== 'lease_lost';
 }

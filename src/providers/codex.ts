@@ -52,7 +52,7 @@ const LEAD_MS = 5 * DAY_MS;
 /** The life of an access token that tells nothing about it. */
 const PRESUMED_LIFE_MS = 8 * DAY_MS;
 
-const rules: RejectionRules = {
+export const codexRules: RejectionRules = {
   permanent: {
     refresh_token_reused: 'grant_reused',
     refresh_token_expired: 'grant_expired',
@@ -88,7 +88,7 @@ export function createCodexProvider(options: CodexOptions, parts: EndpointParts)
     usesMtlsAliases: false,
     tokenParams: options.tokenParams ?? {},
     refreshParams: { scope: preset.refreshScope },
-    rules,
+    rules: codexRules,
     server: () => Promise.resolve(server),
     complete,
   };

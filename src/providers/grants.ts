@@ -25,13 +25,18 @@ export function redeem(client: OAuthClient, refreshToken: string, call: TokenCal
   );
 }
 
-/** RFC 6749, section 4.4. There is no grant that could be gone: `invalid_grant` is the client's fault here. */
+/** There is no grant that could be gone: `invalid_grant` is the client's fault here. */
+export function aloneRules(rules: RejectionRules): RejectionRules {
+  return { ...rules, invalidGrant: 'client_rejected', unauthorized: 'client_rejected' };
+}
+
+/** RFC 6749, section 4.4. */
 export function obtainByClientCredentials(
   client: OAuthClient,
   scope: string | undefined,
   call: TokenCall,
 ): Promise<TokenAnswer> {
-  const rules: RejectionRules = { ...client.rules, invalidGrant: 'client_rejected', unauthorized: 'client_rejected' };
+  const rules = aloneRules(client.rules);
   const parameters = { ...client.tokenParams, ...withScope(scope) };
   return request(client, call, rules, [], (server, options) =>
     oauth.clientCredentialsGrantRequest(server, libraryClient(client), client.clientAuth, parameters, options),
@@ -50,9 +55,19 @@ export interface ExchangeOptions {
 const JWT_TYPE = 'urn:ietf:params:oauth:token-type:jwt';
 
 /**
- * RFC 8693 and RFC 7523, section 2.1. What is refused is the token that was handed over: the grant is never gone, for
- * the next one may be good. RFC 8693 says `invalid_request` where RFC 7523 says `invalid_grant`.
+ * What is refused is the token that was handed over: the grant is never gone, for the next one may be good. RFC 8693 says
+ * `invalid_request` where RFC 7523 says `invalid_grant`.
  */
+export function exchangeRules(grant: ExchangeOptions['grant']): RejectionRules {
+  return {
+    permanent: {},
+    invalidGrant: 'subject_token_rejected',
+    ...(grant === 'token_exchange' && { invalidRequest: 'subject_token_rejected' }),
+    unauthorized: 'client_rejected',
+  };
+}
+
+/** RFC 8693 and RFC 7523, section 2.1. */
 export function obtainByExchange(
   client: OAuthClient,
   { grant, scope, subjectTokenType, requestedTokenType }: ExchangeOptions,
@@ -60,12 +75,6 @@ export function obtainByExchange(
   call: TokenCall,
 ): Promise<TokenAnswer> {
   const isExchange = grant === 'token_exchange';
-  const rules: RejectionRules = {
-    permanent: {},
-    invalidGrant: 'subject_token_rejected',
-    ...(isExchange && { invalidRequest: 'subject_token_rejected' }),
-    unauthorized: 'client_rejected',
-  };
   const parameters: Record<string, string> = isExchange
     ? {
         ...client.tokenParams,
@@ -76,7 +85,7 @@ export function obtainByExchange(
       }
     : { ...client.tokenParams, assertion: subjectToken, ...withScope(scope) };
   const type = `urn:ietf:params:oauth:grant-type:${isExchange ? 'token-exchange' : 'jwt-bearer'}`;
-  return request(client, call, rules, [subjectToken], (server, options) =>
+  return request(client, call, exchangeRules(grant), [subjectToken], (server, options) =>
     oauth.genericTokenEndpointRequest(server, libraryClient(client), client.clientAuth, type, parameters, options),
   );
 }

@@ -24,23 +24,43 @@ export const standardRules: RejectionRules = {
   unauthorized: 'client_rejected',
 };
 
-const byCode: readonly { readonly status: number; readonly providerCode: string; readonly code: ErrorCode }[] = [
-  { status: 400, providerCode: 'invalid_client', code: 'client_rejected' },
-  { status: 400, providerCode: 'unauthorized_client', code: 'client_rejected' },
-  { status: 400, providerCode: 'invalid_scope', code: 'client_rejected' },
-  { status: 400, providerCode: 'unsupported_grant_type', code: 'client_rejected' },
-  // RFC 8693, section 2.2.2, and RFC 8707, section 2: the audience or resource is not for this client.
-  { status: 400, providerCode: 'invalid_target', code: 'client_rejected' },
-  { status: 403, providerCode: 'unsupported_country_region_territory', code: 'region_unsupported' },
-];
+/** One line of the table: what it takes, and what it means. */
+export interface Refusal {
+  readonly from: number;
+  readonly to: number;
+  /** The provider's code that must stand beside the status, lower case; absent: any or none. */
+  readonly providerCode?: string;
+  readonly code: ErrorCode;
+  /** The rule that may say otherwise. */
+  readonly rule?: 'invalidGrant' | 'invalidRequest' | 'unauthorized';
+}
 
-/** The first that holds. */
-const byStatus: readonly { readonly from: number; readonly to: number; readonly code: ErrorCode }[] = [
+const at400 = (providerCode: string, code: ErrorCode, rule?: Refusal['rule']): Refusal => ({
+  from: 400,
+  to: 400,
+  providerCode,
+  code,
+  ...(rule !== undefined && { rule }),
+});
+
+/** RFC 6749, section 5.2, and what else is seen: the first that holds. */
+export const refusals: readonly Refusal[] = [
+  at400('invalid_grant', 'grant_rejected', 'invalidGrant'),
+  at400('invalid_client', 'client_rejected'),
+  at400('unauthorized_client', 'client_rejected'),
+  at400('invalid_scope', 'client_rejected'),
+  at400('unsupported_grant_type', 'client_rejected'),
+  // RFC 8693, section 2.2.2, and RFC 8707, section 2: the audience or resource is not for this client.
+  at400('invalid_target', 'client_rejected'),
+  at400('invalid_request', 'token_endpoint_refused', 'invalidRequest'),
+  { from: 401, to: 401, code: 'client_rejected', rule: 'unauthorized' },
+  { from: 403, to: 403, providerCode: 'unsupported_country_region_territory', code: 'region_unsupported' },
   { from: 300, to: 399, code: 'token_endpoint_redirected' },
   { from: 408, to: 408, code: 'token_endpoint_failing' },
   { from: 429, to: 429, code: 'token_endpoint_limited' },
   { from: 400, to: 499, code: 'token_endpoint_refused' },
   { from: 500, to: 599, code: 'token_endpoint_failing' },
+  { from: 600, to: 999, code: 'token_endpoint_malformed' },
 ];
 
 /**
@@ -100,15 +120,11 @@ function repeats(code: string, secret: string): boolean {
 
 function codeOf(status: number, given: readonly string[], rules: RejectionRules): ErrorCode {
   const names = given.map((name) => name.toLowerCase());
-  if (status === 400 && names.includes('invalid_grant')) return rules.invalidGrant;
-  if (status === 400 && rules.invalidRequest !== undefined && names.includes('invalid_request')) {
-    return rules.invalidRequest;
+  for (const { from, to, providerCode, code, rule } of refusals) {
+    if (status < from || status > to || (providerCode !== undefined && !names.includes(providerCode))) continue;
+    return (rule === undefined ? undefined : rules[rule]) ?? code;
   }
-  if (status === 401) return rules.unauthorized;
-  const row =
-    byCode.find((entry) => entry.status === status && names.includes(entry.providerCode)) ??
-    byStatus.find(({ from, to }) => status >= from && status <= to);
-  return row?.code ?? 'token_endpoint_malformed';
+  return 'token_endpoint_malformed';
 }
 
 function rejection(

@@ -19,10 +19,10 @@ function createTested() {
   const states: BreakerState[] = [];
   const breaker = createBreaker(policy, clock, (state) => states.push(state));
   let calls = 0;
-  const attempt = (code?: ErrorCode) =>
+  const attempt = (code?: ErrorCode, status?: number) =>
     breaker.fire(async () => {
       calls += 1;
-      if (code !== undefined) throw new SidebearerError(code);
+      if (code !== undefined) throw new SidebearerError(code, status === undefined ? {} : { status });
       return 'token';
     });
   return {
@@ -32,10 +32,10 @@ function createTested() {
       return calls;
     },
     attempt,
-    async attempts(times: number, code?: ErrorCode): Promise<string[]> {
+    async attempts(times: number, code?: ErrorCode, status?: number): Promise<string[]> {
       const codes: string[] = [];
       for (let made = 0; made < times; made += 1) {
-        const tried = watch(attempt(code));
+        const tried = watch(attempt(code, status));
         await clock.advance(0);
         codes.push(tried.code);
       }
@@ -80,6 +80,20 @@ for (const code of [
     const tested = createTested();
     t.strictSame(await tested.attempts(30, code), Array(30).fill(code), 'and the error is passed on as it is');
     t.equal(tested.breaker.state, 'closed');
+    tested.breaker.stop();
+  });
+}
+
+for (const [status, state] of [
+  [408, 'closed'],
+  [499, 'closed'],
+  [500, 'open'],
+  [503, 'open'],
+] as const) {
+  t.test(`30 times ${status} leave it ${state}: who answers 4xx is up`, async (t) => {
+    const tested = createTested();
+    await tested.attempts(30, 'token_endpoint_failing', status);
+    t.equal(tested.breaker.state, state);
     tested.breaker.stop();
   });
 }
