@@ -112,6 +112,7 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
     observer: observers.logins,
     version,
     storedIn: storedIn(config.store),
+    adminToken: config.admin.token,
     ...(podName !== undefined && { podName }),
   });
   const telemetry = createTelemetryServer({

@@ -194,6 +194,15 @@ export const configSchema = z.strictObject({
     },
     'Limits of the proxy.',
   ),
+  admin: group(
+    {
+      token: optional(
+        secretToken(),
+        'Whatever changes something on the OAuth listener must show it: `Authorization: Bearer`, or the password that a browser asks for. Default: none is wanted.',
+      ),
+    },
+    'The administration on the OAuth listener.',
+  ),
   metrics: group(
     {
       perCredential: setting(autoFlag(), 'auto', 'Gauges for each credential. `auto`: off above 100 credentials.'),

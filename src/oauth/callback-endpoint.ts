@@ -1,11 +1,14 @@
 // The callback: where the provider sends the browser back to. Either path serves any credential; the state decides.
+// And the paste of the same answer, by a browser that could not be sent back here.
 import type { Clock } from '../clock.ts';
 import { type Answer, jsonAnswer, pageAnswer, withHeaders } from './answer.ts';
+import { readFields } from './body.ts';
 import type { Failures } from './failures.ts';
 import type { Logins } from './logins.ts';
 import { countdownScript } from './pages/scripts.ts';
 import { successPage } from './pages/success-page.ts';
-import type { Endpoint } from './visit.ts';
+import { readPaste } from './pasted-answer.ts';
+import type { Endpoint, Visit } from './visit.ts';
 
 export interface CallbackOptions {
   readonly version: string;
@@ -16,10 +19,17 @@ export interface CallbackOptions {
   readonly storedIn: string | undefined;
 }
 
-export function createCallbackEndpoint(options: CallbackOptions): Endpoint {
+export interface CallbackEndpoints {
+  readonly callback: Endpoint;
+  readonly complete: Endpoint;
+}
+
+export function createCallbackEndpoints(options: CallbackOptions): CallbackEndpoints {
   const { version, clock, logins, failures, storedIn } = options;
-  return async ({ request, query, visitor, wantsJson, texts }) => {
-    const end = await logins.finish(query, request.headers.cookie, visitor);
+
+  async function finish(parameters: URLSearchParams, visit: Visit): Promise<Answer> {
+    const { request, visitor, wantsJson, texts } = visit;
+    const end = await logins.finish(parameters, { cookies: request.headers.cookie }, visitor);
     let answer: Answer;
     if (end.outcome === 'failed') {
       const { error, credential, description } = end;
@@ -39,5 +49,12 @@ export function createCallbackEndpoint(options: CallbackOptions): Endpoint {
           });
     }
     return end.setCookie === undefined ? answer : withHeaders(answer, { 'set-cookie': end.setCookie });
+  }
+
+  return {
+    callback: (visit) => finish(visit.query, visit),
+    async complete(visit) {
+      return finish(readPaste(await readFields(visit.request)), visit);
+    },
   };
 }

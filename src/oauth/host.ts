@@ -37,7 +37,7 @@ function parseHost(values: readonly string[]): Host | undefined {
 }
 
 /**
- * A POST must come from a page of ours (`Origin` is the request's own Host, whatever the scheme: TLS may end before
+ * What changes something must come from a page of ours (`Origin` is the request's own Host, whatever the scheme: TLS may end before
  * us), or from a program: without `Origin`, as JSON, which no form can send.
  * @throws origin_forbidden
  */
@@ -45,7 +45,8 @@ export function checkOrigin(request: IncomingMessage): void {
   const origins = headerValues(request, 'origin');
   const [origin] = origins;
   if (origin === undefined) {
-    if (isJson(request)) return;
+    // Nor can a form send DELETE, and a browser says where a script that does comes from.
+    if (isJson(request) || request.method === 'DELETE') return;
   } else if (origins.length === 1 && /^https?:\/\/[\w.:[\]-]+$/.test(origin)) {
     const scheme = origin.slice(0, origin.indexOf(':'));
     const [from, here] = [URL.parse(origin), URL.parse(`${scheme}://${request.headers.host}`)];

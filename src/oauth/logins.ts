@@ -17,6 +17,7 @@ import {
   setLoginCookie,
 } from './login-cookie.ts';
 import { createLoginDeadlines } from './login-deadlines.ts';
+import { createLoginWork, type LoginFacts, type LoginProgress, type LoginTask } from './login-work.ts';
 import type { LoginObserver, Visitor } from './observer.ts';
 import { loginId, openPendingLogin, type PendingLogin, sealPendingLogin } from './pending-login.ts';
 
@@ -31,7 +32,18 @@ export interface LoginsOptions {
   readonly random?: (bytes: number) => Buffer;
 }
 
+/** What shows that it is the one who started a login: a browser its cookies, a program the handle it was given. */
+export type Proof =
+  /** The request's `Cookie`, as it came. */
+  | { readonly cookies: string | undefined }
+  /** The login that is meant, and its handle. */
+  | { readonly id: string; readonly handle: string | undefined };
+
 export interface StartedLogin {
+  readonly id: string;
+  /** The value of the cookie, for a program that keeps it in the browser's place. */
+  readonly handle: string;
+  readonly expiresAtMs: number;
   readonly location: URL;
   readonly setCookie: string;
 }
@@ -71,10 +83,17 @@ export interface Logins {
   /** @throws credential_unknown, login_unsupported, provider_*, logins_pending_limit, store_* */
   start(credential: string, visitor: Visitor, options: { replaceAccount: boolean }): Promise<StartedLogin>;
   /**
-   * Never throws, and is never cancelled: once the code is being redeemed, the browser's departure changes nothing.
-   * @param cookies the request's `Cookie`, as it came
+   * Never throws, and no departure ends it: once the code is being redeemed, the browser may leave.
    */
-  finish(parameters: URLSearchParams, cookies: string | undefined, visitor: Visitor): Promise<LoginEnd>;
+  finish(parameters: URLSearchParams, proof: Proof, visitor: Visitor): Promise<LoginEnd>;
+  /** @throws login_handle_*, state_*: unknown, or finished elsewhere or too long ago */
+  progress(id: string, handle: string | undefined): Promise<LoginProgress & { readonly facts: LoginFacts }>;
+  /**
+   * Ends a login that was not finished. It wins over a callback as long as no token is being stored.
+   * @returns the credential
+   * @throws login_handle_*, state_*
+   */
+  cancel(id: string, handle: string | undefined, visitor: Visitor): Promise<string>;
   close(): void;
 }
 
@@ -96,16 +115,22 @@ export function createLogins(options: LoginsOptions): Logins {
     return { credential, login: credential.login };
   };
 
-  /** Everything before the take: whose login this is, and that this browser may finish it. */
-  const identify = async (id: string, cookies: string | undefined): Promise<PendingLogin> => {
+  const work = createLoginWork(clock);
+
+  /** Everything before the take: whose login this is, and that whoever asks may finish it. */
+  const identify = async (id: string, proof: Proof): Promise<PendingLogin> => {
     const found = assertPending(await pending.find(id));
     const login = openPendingLogin(sealing, id, found.sealed);
     if (login.expiresAtMs <= clock.wallMs()) throw new SidebearerError('state_expired');
-    const cookie = readLoginCookie(cookies, id);
-    const details = { credential: login.credential };
-    if (cookie === undefined) throw new SidebearerError('login_cookie_missing', details);
-    if (!loginCookieMatches(cookie, login.cookieHash)) throw new SidebearerError('login_cookie_mismatch', details);
+    assertProof(id, login, proof);
     return login;
+  };
+
+  /** The task at work here, or what the store has. @throws login_handle_*, state_* */
+  const look = async (id: string, handle: string | undefined): Promise<LoginTask | PendingLogin> => {
+    const known = work.find(id);
+    if (known !== undefined) assertProof(id, known.facts, { id, handle });
+    return known ?? (await identify(id, { id, handle }));
   };
 
   return {
@@ -140,38 +165,46 @@ export function createLogins(options: LoginsOptions): Logins {
       await pending.put(id, { credential: name, sealed: sealPendingLogin(sealing, id, content), expiresAtMs });
       deadlines.begin(id, name, expiresAtMs);
       observer.loginStarted(name, visitor);
-      return { location, setCookie: setLoginCookie(id, cookie, isHttps(redirectUri)) };
+      const setCookie = setLoginCookie(id, cookie, isHttps(redirectUri));
+      return { location, setCookie, id, handle: cookie, expiresAtMs };
     },
 
-    async finish(parameters, cookies, visitor) {
+    async finish(parameters, proof, visitor) {
       let credentialName: string | undefined;
       let setCookie: string | undefined;
+      let task: LoginTask | undefined;
       try {
         const state = readState(parameters);
         const id = loginId(state);
-        const login = await identify(id, cookies);
+        if ('id' in proof && proof.id !== id) {
+          throw new SidebearerError('state_unknown', { reason: 'it is of another login' });
+        }
+        const login = await identify(id, proof);
         credentialName = login.credential;
         const found = find(login.credential);
         if (found.login.redirectUri !== login.redirectUri) {
           throw new SidebearerError('state_unknown', { reason: 'the redirect URI was changed since it was started' });
         }
-        assertPending(await pending.take(id));
+        task = await take(id, login);
         setCookie = clearLoginCookie(id, isHttps(login.redirectUri));
         deadlines.end(id);
 
         const { nonce, verifier } = login;
         const answer = { state, nonce, verifier, parameters: withState(parameters, state) };
         const tokens = await found.login.exchange(answer);
+        task.beginStoring();
         await found.credential.accept(tokens, { replaceAccount: login.replaceAccount });
 
         const account = tokens.account ?? found.credential.status().account;
         observer.loginSucceeded(login.credential, visitor, account, tokens.expiresAtMs);
         const warnings = new Set(tokens.warnings.map((warning) => warning.code));
         if (tokens.refreshToken === undefined) warnings.add('no_refresh_token');
+        task.end({ status: 'succeeded' });
         return { outcome: 'succeeded', credential: found.credential, warnings: [...warnings], setCookie };
       } catch (thrown) {
         const error = toSidebearerError(thrown);
         credentialName ??= error.details.credential;
+        task?.end({ status: 'failed', code: error.code });
         observer.loginFailed(error, visitor, credentialName);
         const description = setCookie === undefined ? undefined : descriptionOf(parameters);
         return {
@@ -184,8 +217,50 @@ export function createLogins(options: LoginsOptions): Logins {
       }
     },
 
+    async progress(id, handle) {
+      const found = await look(id, handle);
+      return 'facts' in found ? { ...found.progress, facts: found.facts } : { status: 'pending', facts: found };
+    },
+
+    async cancel(id, handle, visitor) {
+      const found = await look(id, handle);
+      // Taken in any case: a callback that is just about to take it must not, and one that failed to must not again.
+      const isTaken = (await pending.take(id)).status === 'pending';
+      const task = work.find(id) ?? ('facts' in found ? found : isTaken ? work.open(id, found) : undefined);
+      // Finished by another replica, or too late.
+      if (task === undefined || !(await task.cancel())) throw new SidebearerError('state_used');
+      deadlines.end(id);
+      const { credential } = task.facts;
+      // One that was being exchanged ends by itself, and is told there.
+      if (isTaken) observer.loginFailed(new SidebearerError('login_cancelled', { credential }), visitor, credential);
+      return credential;
+    },
+
     close: () => deadlines.close(),
   };
+
+  async function take(id: string, login: PendingLogin): Promise<LoginTask> {
+    const task = work.open(id, login);
+    task.join();
+    try {
+      assertPending(await pending.take(id));
+    } catch (thrown) {
+      if (task.notTaken()) work.forget(id);
+      throw thrown;
+    }
+    task.taken();
+    return task;
+  }
+}
+
+/** @throws login_cookie_*, login_handle_* */
+function assertProof(id: string, { credential, cookieHash }: LoginFacts, proof: Proof): void {
+  const [value, missing, wrong] =
+    'id' in proof
+      ? ([proof.handle, 'login_handle_missing', 'login_handle_wrong'] as const)
+      : ([readLoginCookie(proof.cookies, id), 'login_cookie_missing', 'login_cookie_mismatch'] as const);
+  if (value === undefined) throw new SidebearerError(missing, { credential });
+  if (!loginCookieMatches(value, cookieHash)) throw new SidebearerError(wrong, { credential });
 }
 
 /** @throws state_missing, state_unknown */

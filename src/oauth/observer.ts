@@ -11,7 +11,18 @@ export interface Visitor {
 /** Which kind of login it was; by default the browser's. */
 export type LoginGrant = 'authorization_code' | 'device_code';
 
+export type AdminAction = 'refresh' | 'resume' | 'logout' | 'login_cancel';
+
+/** What a person ordered, and what came of it: a word of the action, or a code. */
+export interface AdminAct {
+  readonly action: AdminAction;
+  readonly credential: string;
+  readonly outcome: string;
+}
+
 export interface LoginObserver {
+  /** An order was carried out, or failed. Logins have events of their own. */
+  administered(act: AdminAct, visitor: Visitor): void;
   loginStarted(credential: string, visitor: Visitor): void;
   loginSucceeded(
     credential: string,

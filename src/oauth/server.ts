@@ -7,18 +7,21 @@ import type { ManagedCredential } from '../credentials/bearer.ts';
 import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
 import { type BoundAddress, bind, type ListenAddress } from '../listen.ts';
 import type { PendingLogins, Sealing } from '../stores/store.ts';
+import { createAdminEndpoints } from './admin-endpoint.ts';
+import { adminChallenge, checkAdminToken } from './admin-token.ts';
 import { type Answer, problemAnswer, sendAnswer, serializeAnswer, textAnswer, withHeaders } from './answer.ts';
-import { createCallbackEndpoint } from './callback-endpoint.ts';
+import { createCallbackEndpoints } from './callback-endpoint.ts';
 import { createFailures } from './failures.ts';
 import { GentleServer } from './gentle-server.ts';
 import { checkHost, checkOrigin } from './host.ts';
 import { textsFor } from './languages.ts';
 import { createLogins } from './logins.ts';
+import { createLoginsApi } from './logins-api.ts';
 import type { LoginObserver } from './observer.ts';
 import { createStartEndpoints } from './start-endpoint.ts';
 import { createStatusEndpoints } from './status-endpoint.ts';
 import { english } from './texts/english.ts';
-import { type Endpoint, splitTarget, visitorOf, wantsJson } from './visit.ts';
+import { type Route, splitTarget, visitorOf, wantsJson } from './visit.ts';
 
 export interface OAuthServerOptions {
   readonly credentials: ReadonlyMap<string, ManagedCredential>;
@@ -29,6 +32,8 @@ export interface OAuthServerOptions {
   readonly clock: Clock;
   readonly observer: LoginObserver;
   readonly version: string;
+  /** `admin.token`: what changes something must show it. */
+  readonly adminToken?: string | undefined;
   readonly random?: (bytes: number) => Buffer;
   /** Sentences of ours for the top of the status page, asked for at each visit. */
   readonly notices?: () => readonly string[];
@@ -54,8 +59,6 @@ export interface OAuthServer {
   close(graceMs?: number): Promise<void>;
 }
 
-type Routes = ReadonlyMap<string, { readonly GET: Endpoint; readonly POST?: Endpoint }>;
-
 export function createOAuthServer(options: OAuthServerOptions): OAuthServer {
   const { version, credentials, clock, observer, sealing, random, storedIn, podName = 'POD' } = options;
   const logins = createLogins({
@@ -79,15 +82,22 @@ export function createOAuthServer(options: OAuthServerOptions): OAuthServer {
     podName,
     boundPort: () => boundPort,
   });
-  const callback = createCallbackEndpoint({ version, clock, logins, failures, storedIn });
+  const { callback, complete } = createCallbackEndpoints({ version, clock, logins, failures, storedIn });
+  const admin = createAdminEndpoints({ clock, credentials, failures, observer });
+  const loginsApi = createLoginsApi({ logins, failures, observer });
 
-  const routes: Routes = new Map([
+  const routes: ReadonlyMap<string, Route> = new Map<string, Route>([
     ['/', { GET: status.page }],
     ['/events', { GET: status.live.endpoint }],
     ['/status.json', { GET: status.json }],
     ['/oauth/start', { GET: start.show, POST: start.begin }],
     ['/oauth/callback', { GET: callback }],
     ['/auth/callback', { GET: callback }],
+    ['/oauth/complete', { POST: complete }],
+    ['/oauth/refresh', { POST: admin.refresh }],
+    ['/oauth/resume', { POST: admin.resume }],
+    ['/oauth/logout', { POST: admin.logout }],
+    ['/api/logins', { POST: loginsApi.begin }],
     // Another Codex CLI asks whoever holds its port to let go; pending logins stay as they are.
     ['/cancel', { GET: () => textAnswer(200, english.cancel) }],
   ]);
@@ -95,25 +105,30 @@ export function createOAuthServer(options: OAuthServerOptions): OAuthServer {
   const answer = async (request: IncomingMessage): Promise<Answer> => {
     const visitor = visitorOf(request);
     const texts = await textsFor(request.headers['accept-language']);
-    let allow: string | undefined;
+    let further: Record<string, string> = {};
     try {
       const host = checkHost(request, () => redirectUris(credentials));
       const { path, query } = splitTarget(request.url ?? '');
-      const route = routes.get(path);
+      const route = routes.get(path) ?? loginsApi.find(path);
       if (route === undefined) throw new SidebearerError('page_unknown');
       const { method } = request;
-      const endpoint = method === 'GET' || method === 'HEAD' ? route.GET : method === 'POST' ? route.POST : undefined;
+      const endpoint = endpointOf(route, method);
       if (endpoint === undefined) {
-        allow = route.POST === undefined ? 'GET, HEAD' : 'GET, HEAD, POST';
+        further = { allow: allowed(route) };
         throw new SidebearerError('page_method_unknown');
       }
-      if (method === 'POST') checkOrigin(request);
+      if (method === 'POST' || method === 'DELETE') {
+        checkOrigin(request);
+        further = { 'www-authenticate': adminChallenge };
+        if (options.adminToken !== undefined) checkAdminToken(request, options.adminToken);
+        further = {};
+      }
       return await endpoint({ request, host, query, visitor, texts, wantsJson: wantsJson(request) });
     } catch (thrown) {
       const error = toSidebearerError(thrown);
       observer.refused(error, visitor);
       const failure = failures(error, { texts, wantsJson: wantsJson(request) });
-      return allow === undefined ? failure : withHeaders(failure, { allow });
+      return withHeaders(failure, further);
     }
   };
 
@@ -167,6 +182,24 @@ export function createOAuthServer(options: OAuthServerOptions): OAuthServer {
       await closed;
     },
   };
+}
+
+function endpointOf(route: Route, method: string | undefined): Route[keyof Route] {
+  switch (method) {
+    case 'GET':
+    case 'HEAD':
+      return route.GET;
+    case 'POST':
+    case 'DELETE':
+      return route[method];
+    default:
+      return undefined;
+  }
+}
+
+function allowed({ GET, POST, DELETE }: Route): string {
+  const methods = [GET && 'GET, HEAD', POST && 'POST', DELETE && 'DELETE'];
+  return methods.filter((each) => each !== undefined).join(', ');
 }
 
 function* redirectUris(credentials: ReadonlyMap<string, ManagedCredential>): Generator<string> {

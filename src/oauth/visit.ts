@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import { prefersJson } from './accept.ts';
 import type { Answer } from './answer.ts';
-import type { Host } from './host.ts';
+import { type Host, isJson } from './host.ts';
 import type { Visitor } from './observer.ts';
 import type { Texts } from './texts/english.ts';
 
@@ -18,6 +18,13 @@ export interface Visit {
 
 /** What answers one path and method. What it throws becomes the failure page of that error. */
 export type Endpoint = (visit: Visit) => Answer | Promise<Answer>;
+
+/** What one path answers, by method; HEAD is answered like GET. */
+export interface Route {
+  readonly GET?: Endpoint;
+  readonly POST?: Endpoint;
+  readonly DELETE?: Endpoint;
+}
 
 const MAX_USER_AGENT_LENGTH = 200;
 
@@ -35,6 +42,8 @@ export function splitTarget(target: string): { readonly path: string; readonly q
   return { path: target.slice(0, mark), query: new URLSearchParams(target.slice(mark + 1)) };
 }
 
+/** A program: by what it asks for, by what it sends, or by where. */
 export function wantsJson(request: IncomingMessage): boolean {
-  return prefersJson(request.headers.accept);
+  const { headers, url } = request;
+  return prefersJson(headers.accept) || isJson(request) || url?.startsWith('/api/') === true;
 }

@@ -17,8 +17,19 @@ export interface LoginTelemetry {
 const MAX_USER_AGENT = 160;
 
 export function createLoginObserver({ metrics, logger, failures }: LoginTelemetry): LoginObserver {
+  /** Who did what to which credential, and what came of it: one line for each act, whatever else is logged of it. */
+  function audit(action: string, credential: string, outcome: string, visitor: Visitor): void {
+    const fields = { event: 'audit', action, credential, outcome, ...visitorFields(visitor) };
+    logger.info(fields, `Audit: ${action.replace('_', ' ')}`);
+  }
+
   return {
+    administered({ action, credential, outcome }, visitor) {
+      audit(action, credential, outcome, visitor);
+    },
+
     loginStarted(credential, visitor) {
+      audit('login_start', credential, 'started', visitor);
       logger.info({ event: 'login_started', credential, ...visitorFields(visitor) }, 'A login was started');
     },
 
@@ -29,6 +40,7 @@ export function createLoginObserver({ metrics, logger, failures }: LoginTelemetr
       const expiresAt = timeText(expiresAtMs);
       const fields = { event: 'login_succeeded', credential, account: { issuer, id, userId, email }, expiresAt };
       logger.info({ ...fields, ...visitorFields(visitor) }, 'The login succeeded: the code was exchanged for tokens');
+      audit('login', credential, 'succeeded', visitor);
     },
 
     loginFailed(error, visitor, credential, grant = 'authorization_code') {
@@ -42,6 +54,7 @@ export function createLoginObserver({ metrics, logger, failures }: LoginTelemetr
       // A login that was really started is told each time; anyone can send states that are unknown.
       if (credential === undefined) failures.reportRepeatable('warn', error, 'login', fields);
       else failures.report('warn', error, { ...fields, credential });
+      if (credential !== undefined) audit('login', credential, error.code, visitor);
     },
 
     refused(error, visitor) {

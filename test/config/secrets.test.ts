@@ -74,6 +74,7 @@ t.test('the settings that hold secrets are marked', async (t) => {
       .map((setting) => setting.path.replace('credentials.NAME.', '')),
   );
   t.strictSame([...marked].sort(), [
+    'admin.token',
     'clientKey',
     'clientSecret',
     'egress.proxy',

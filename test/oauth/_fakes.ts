@@ -130,6 +130,7 @@ export function createRecordingObserver(): LoginObserver & { readonly events: st
     loginSucceeded: (credential) => add('succeeded', undefined, credential),
     loginFailed: (error, _visitor, credential) => add('failed', error, credential),
     refused: (error) => add('refused', error, undefined),
+    administered: ({ action, credential, outcome }) => void events.push(`audit ${action} ${credential} ${outcome}`),
     loginExpired: (credential) => add('expired', undefined, credential),
   };
 }
@@ -235,7 +236,7 @@ export function comeBack(
   });
 }
 
-/** The code of the failure, as a page shows it. */
+/** The code of the failure, as a page or a problem shows it. */
 export function codeOf(reply: Reply): string | undefined {
-  return /<dt>Code<\/dt><dd><code>([a-z_]+)<\/code>/.exec(reply.body)?.[1];
+  return /(?:<dt>Code<\/dt><dd><code>|"code": ")([a-z_]+)/.exec(reply.body)?.[1];
 }

@@ -132,10 +132,11 @@ for (const [name, tell, expected] of told) {
   t.test(`${name} is one line at info or above`, async (t) => {
     const telemetry = await createTestTelemetry({ level: 'info' });
     tell(telemetry);
-    t.equal(telemetry.lines.length, 1);
-    t.match(telemetry.lines[0], { level: atInfoOrAbove });
-    t.match(telemetry.lines[0], expected);
-    const line = telemetry.lines[0] ?? {};
+    // The audit trail is a log of its own in the same stream.
+    const [line = {}, ...others] = telemetry.lines.filter(({ event }) => event !== 'audit');
+    t.strictSame(others, []);
+    t.match(line, { level: atInfoOrAbove });
+    t.match(line, expected);
     if ('code' in line) t.type(line['next'], 'string', 'it says what to do next');
   });
 }
@@ -201,7 +202,7 @@ t.test('a stranger who sends unknown states does not hide the failure of a login
   for (let i = 0; i < 100; i += 1) telemetry.logins.loginFailed(new SidebearerError('state_unknown'), visitor);
   for (let i = 0; i < 3; i += 1) telemetry.logins.loginFailed(new SidebearerError('code_rejected'), visitor, 'codex');
   t.strictSame(
-    telemetry.lines.map(({ code }) => code),
+    telemetry.lines.filter(({ event }) => event !== 'audit').map(({ code }) => code),
     ['state_unknown', 'code_rejected', 'code_rejected', 'code_rejected'],
   );
 });
@@ -251,8 +252,42 @@ t.test('no secret of a cause, a reason or a visitor reaches a line', async (t) =
   t.notMatch((await telemetry.metrics.expose()).body, secret);
 });
 
+t.test(
+  'the audit trail: who, what, which credential, and what came of it, one line at info for each act',
+  async (t) => {
+    const telemetry = await createTestTelemetry({ level: 'info' });
+    const { logins } = telemetry;
+    logins.administered({ action: 'refresh', credential: 'codex', outcome: 'refreshed' }, visitor);
+    logins.administered({ action: 'logout', credential: 'codex', outcome: 'revocation_failed' }, visitor);
+    logins.loginStarted('codex', visitor);
+    logins.loginSucceeded('codex', visitor, { id: 'a1', email: 'a@b.test' }, undefined);
+    logins.loginFailed(new SidebearerError('code_rejected', { status: 400 }), visitor, 'codex');
+    // Anyone can send a state that nobody knows: that is no act on a credential.
+    logins.loginFailed(new SidebearerError('state_unknown'), visitor);
+    const trail = telemetry.lines.filter(({ event }) => event === 'audit');
+    t.strictSame(
+      trail.map(({ action, outcome }) => [action, outcome]),
+      [
+        ['refresh', 'refreshed'],
+        ['logout', 'revocation_failed'],
+        ['login_start', 'started'],
+        ['login', 'succeeded'],
+        ['login', 'code_rejected'],
+      ],
+    );
+    for (const line of trail) {
+      t.match(line, {
+        level: 'info',
+        credential: 'codex',
+        visitor: visitor.address,
+        userAgent: visitor.userAgent,
+      });
+    }
+  },
+);
+
 t.test('a user agent without end is cut', async (t) => {
   const telemetry = await createTestTelemetry();
   telemetry.logins.loginStarted('codex', { address: '::1', userAgent: 'x'.repeat(10_000) });
-  t.ok(telemetry.text().length < 600);
+  for (const line of telemetry.lines) t.ok(JSON.stringify(line).length < 600);
 });
