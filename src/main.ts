@@ -14,16 +14,30 @@ async function main(argv: readonly string[]): Promise<number> {
   const execute = await wanted.command.load();
   const invocation: Invocation = {
     flags: wanted.flags,
+    operand: wanted.operand,
     env: process.env,
     out: (text) => write(process.stdout, text),
     err: (text) => write(process.stderr, text),
     readStdin,
+    prompt,
   };
   return execute(invocation);
 }
 
 function write(stream: NodeJS.WriteStream, text: string): void {
   stream.write(`${text}\n`);
+}
+
+async function prompt(question: string): Promise<string | undefined> {
+  if (!process.stdin.isTTY) return undefined;
+  const { createInterface } = await import('node:readline/promises');
+  // On standard error: standard output is for the answer.
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await terminal.question(question);
+  } finally {
+    terminal.close();
+  }
 }
 
 async function readStdin(): Promise<Uint8Array> {

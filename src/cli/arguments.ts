@@ -8,7 +8,12 @@ import { commands } from './commands.ts';
 
 export type Arguments =
   | { readonly wish: 'help'; readonly command?: Command }
-  | { readonly wish: 'execute'; readonly command: Command; readonly flags: FlagValues };
+  | {
+      readonly wish: 'execute';
+      readonly command: Command;
+      readonly flags: FlagValues;
+      readonly operand?: string;
+    };
 
 const help: Flag = { name: 'help', short: 'h', doc: '' };
 const version: Flag = { name: 'version', short: 'V', doc: '' };
@@ -28,7 +33,7 @@ export function readArguments(argv: readonly string[], env: Readonly<Record<stri
   }
   if (first.startsWith('-')) throw usage(`the command comes first, then ${quote(first)}`);
   const command = find(first);
-  const given = readFlags(command, rest);
+  const { given, operand } = readFlags(command, rest);
   if (given.has(help.name)) return { wish: 'help', command };
   if (given.has(version.name)) return { wish: 'execute', command: find('version'), flags: new Map() };
   for (const flag of command.flags) {
@@ -37,7 +42,7 @@ export function readArguments(argv: readonly string[], env: Readonly<Record<stri
     if (flag.env === undefined || value === undefined || value === '' || given.has(flag.name)) continue;
     given.set(flag.name, { value, source: flag.env });
   }
-  return { wish: 'execute', command, flags: given };
+  return { wish: 'execute', command, flags: given, ...(operand !== undefined && { operand }) };
 }
 
 function find(name: string): Command {
@@ -47,7 +52,12 @@ function find(name: string): Command {
   return command;
 }
 
-function readFlags(command: Command, argv: readonly string[]): Map<string, FlagValue> {
+interface Given {
+  readonly given: Map<string, FlagValue>;
+  readonly operand: string | undefined;
+}
+
+function readFlags(command: Command, argv: readonly string[]): Given {
   const flags = [...command.flags, help, version];
   const options = Object.fromEntries(
     flags.map((flag) => [
@@ -61,9 +71,16 @@ function readFlags(command: Command, argv: readonly string[]): Map<string, FlagV
   // Not strict: parseArgs' own errors are less clear than the ones below.
   const { tokens } = parseArgs({ args: [...argv], options, strict: false, tokens: true, allowPositionals: true });
   const given = new Map<string, FlagValue>();
+  let operand: string | undefined;
   for (const token of tokens) {
     if (token.kind === 'option-terminator') continue;
-    if (token.kind === 'positional') throw usage(`${quote(token.value)} is not expected here`);
+    if (token.kind === 'positional') {
+      if (command.operand === undefined || operand !== undefined) {
+        throw usage(`${quote(token.value)} is not expected here`);
+      }
+      operand = token.value;
+      continue;
+    }
     const flag = flags.find((each) => each.name === token.name);
     if (flag === undefined) {
       const names = command.flags.map((each) => each.name);
@@ -83,7 +100,7 @@ function readFlags(command: Command, argv: readonly string[]): Map<string, FlagV
     }
     given.set(flag.name, { value: token.value, source: `--${flag.name}` });
   }
-  return given;
+  return { given, operand };
 }
 
 function didYouMean(name: string | undefined): string {

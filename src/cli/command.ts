@@ -29,6 +29,10 @@ export interface Invocation {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
   readonly readStdin: () => Promise<Uint8Array>;
+  /** What stands after the command, where it takes something. */
+  readonly operand?: string | undefined;
+  /** Asks whoever sits at the terminal for one line; undefined where nobody does. */
+  readonly prompt: (question: string) => Promise<string | undefined>;
 }
 
 /** @returns the exit code. @throws SidebearerError, whose row may have another one */
@@ -40,6 +44,8 @@ export interface Command {
   /** Paragraphs of the command's own help. */
   readonly about: readonly string[];
   readonly examples: readonly string[];
+  /** The placeholder of what stands after the command (`CREDENTIAL`); absent where it takes nothing. */
+  readonly operand?: string;
   readonly flags: readonly Flag[];
   readonly load: () => Promise<Execute>;
 }

@@ -30,6 +30,20 @@ const timeout = (byDefault: string): Flag => ({
   doc: `How long to try; default ${byDefault}.`,
 });
 
+const adminToken: readonly Flag[] = [
+  {
+    name: 'admin-token',
+    value: 'TOKEN',
+    doc: 'Where admin.token is set; better by file or environment.',
+    env: 'SIDEBEARER_ADMIN_TOKEN',
+  },
+  { name: 'admin-token-file', value: 'FILE', doc: 'The file that holds it.' },
+];
+/** Of the commands that order something of the running sidecar. */
+const orderFlags: readonly Flag[] = [url, config, listenFlag('oauth'), ...adminToken, json, timeout('3m')];
+const orderedBy =
+  'Asks the OAuth listener: at --url, else where --config says (with its admin.token), else at 127.0.0.1:1455. With listen.oauth off it cannot.';
+
 export const commands: readonly Command[] = [
   {
     name: 'run',
@@ -65,6 +79,47 @@ export const commands: readonly Command[] = [
     examples: ['sidebearer status', 'sidebearer status --url http://localhost:1455 --json'],
     flags: [url, config, listenFlag('oauth'), json, timeout('5s')],
     load: async () => (await import('./status.ts')).status,
+  },
+  {
+    name: 'refresh',
+    summary: 'Refreshes a credential now.',
+    operand: 'CREDENTIAL',
+    about: [
+      'Joins a refresh that is at work, and works during a cooldown. Who stops waiting cancels nothing.',
+      orderedBy,
+      'Exits 1 with the code of what it failed with.',
+    ],
+    examples: ['sidebearer refresh codex', 'sidebearer refresh codex --config config.yaml --json'],
+    flags: orderFlags,
+    load: async () => (await import('./refresh.ts')).refresh,
+  },
+  {
+    name: 'resume',
+    summary: "Ends a credential's pauses.",
+    operand: 'CREDENTIAL',
+    about: [
+      'Those after failures and after refusals of the upstream: what is due is tried at once.',
+      'An open breaker, and a second try that refresh.unclear holds back, stay: they protect the grant.',
+      orderedBy,
+      'Exits 0 where nothing was paused, 1 where the credential is dead, absent, or held by one of the two.',
+    ],
+    examples: ['sidebearer resume codex'],
+    flags: orderFlags,
+    load: async () => (await import('./resume.ts')).resume,
+  },
+  {
+    name: 'logout',
+    summary: "Revokes a credential's tokens and deletes them.",
+    operand: 'CREDENTIAL',
+    about: [
+      'At the provider, best effort, and in every replica. Asks first. Only a login, an import or a new refreshToken',
+      'in the configuration brings the credential back.',
+      orderedBy,
+      'Exits 0 once they are deleted, also where the provider did not confirm the revocation, which it then says.',
+    ],
+    examples: ['sidebearer logout codex', 'sidebearer logout codex --yes --url http://localhost:1455'],
+    flags: [{ name: 'yes', short: 'y', doc: 'Does not ask.' }, ...orderFlags],
+    load: async () => (await import('./logout.ts')).logout,
   },
   {
     name: 'wait',

@@ -6,7 +6,8 @@ import { commands } from './commands.ts';
 const exitCodes = `Exit codes:
   0   done; for wait: ready
   1   a mistake in the configuration, or the command failed;
-      for status and wait: not reachable, or not ready in time
+      for status and wait: not reachable, or not ready in time;
+      for refresh, resume and logout: not reachable, refused, or not confirmed
   2   the command line is not understood
   13  run: a port is busy or may not be bound`;
 
@@ -32,7 +33,8 @@ ${exitCodes}`;
 
 /** The help of one command. */
 export function formatCommandHelp(command: Command): string {
-  const parts = [`sidebearer ${command.name}: ${command.summary}`];
+  const operand = command.operand === undefined ? '' : ` ${command.operand}`;
+  const parts = [`sidebearer ${command.name}${operand}: ${command.summary}`];
   if (command.about.length > 0) parts.push(command.about.join('\n'));
   parts.push(`Examples:\n${command.examples.map((example) => `  ${example}`).join('\n')}`);
   if (command.flags.length > 0) parts.push(`Flags:\n${command.flags.map(formatFlag).join('\n')}`);

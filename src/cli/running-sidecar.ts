@@ -18,6 +18,17 @@ export interface Target {
   readonly host?: string;
   readonly port?: number;
   readonly socketPath?: string;
+  /** `admin.token` of the configuration that named the place. */
+  readonly adminToken?: string;
+}
+
+/** A POST instead of a GET. */
+export interface Order {
+  /** JSON. */
+  readonly body: string;
+  readonly token?: string;
+  /** What to say where no answer came in time. */
+  readonly lateReason: string;
 }
 
 export interface Answer {
@@ -58,9 +69,10 @@ export async function findListener(
     for (const mistake of loaded.mistakes) invocation.err(formatMistake(mistake));
     return undefined;
   }
-  const { listen } = loaded.config;
+  const { listen, admin } = loaded.config;
   const address = listen[listener];
-  return address === 'off' ? targetOf(listen.telemetry, 'telemetry') : targetOf(address, listener);
+  if (address === 'off') return targetOf(listen.telemetry, 'telemetry');
+  return { ...targetOf(address, listener), ...(admin.token !== undefined && { adminToken: admin.token }) };
 }
 
 function targetOfUrl(text: string, listener: Target['listener']): Target {
@@ -85,13 +97,13 @@ function targetOf(address: ListenAddress, listener: Target['listener']): Target 
 }
 
 /** @throws sidecar_unreachable */
-export function ask(target: Target, path: string, timeoutMs: number): Promise<Answer> {
+export function ask(target: Target, path: string, timeoutMs: number, order?: Order): Promise<Answer> {
   const { name, host, port, socketPath } = target;
   return new Promise((resolve, reject) => {
     const fail = (thrown: unknown): void => {
       const code = systemCode(thrown);
       const isLate = thrown instanceof Error && thrown.name === 'TimeoutError';
-      const reason = isLate ? 'no answer in time' : undefined;
+      const reason = isLate ? (order?.lateReason ?? 'no answer in time') : undefined;
       reject(
         new SidebearerError('sidecar_unreachable', {
           address: name,
@@ -103,10 +115,17 @@ export function ask(target: Target, path: string, timeoutMs: number): Promise<An
     const outgoing = request(
       {
         path,
+        method: order === undefined ? 'GET' : 'POST',
         agent: false,
         signal: AbortSignal.timeout(timeoutMs),
         // The listener serves loopback names alone, whatever address it is bound to.
-        headers: { host: `localhost${port === undefined ? '' : `:${port}`}`, accept: 'application/json' },
+        headers: {
+          host: `localhost${port === undefined ? '' : `:${port}`}`,
+          accept: 'application/json',
+          'user-agent': 'sidebearer-cli',
+          ...(order !== undefined && { 'content-type': 'application/json' }),
+          ...(order?.token !== undefined && { authorization: `Bearer ${order.token}` }),
+        },
         ...(socketPath === undefined ? { host, port } : { socketPath }),
       },
       (incoming) => {
@@ -124,7 +143,7 @@ export function ask(target: Target, path: string, timeoutMs: number): Promise<An
       },
     );
     outgoing.on('error', (thrown) => fail(outgoing.destroyed && isAbort(thrown) ? timedOut() : thrown));
-    outgoing.end();
+    outgoing.end(order?.body);
   });
 }
 

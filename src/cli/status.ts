@@ -51,7 +51,7 @@ function unexpected({ name }: Target, { status }: Answer): SidebearerError {
   return new SidebearerError('sidecar_unreachable', { address: name, reason });
 }
 
-type Fields = Readonly<Record<string, unknown>>;
+export type Fields = Readonly<Record<string, unknown>>;
 
 function readCredentials(body: string): Fields[] | undefined {
   try {
@@ -63,7 +63,7 @@ function readCredentials(body: string): Fields[] | undefined {
   }
 }
 
-function asFields(value: unknown): Fields {
+export function asFields(value: unknown): Fields {
   return typeof value === 'object' && value !== null ? (value as Fields) : {};
 }
 
@@ -99,11 +99,16 @@ export function formatTable(credentials: readonly Fields[], nowMs: number): stri
 
 function show(value: unknown): string {
   if (typeof value !== 'string' || value === '') return '-';
-  return value.replace(/\p{C}/gu, '?').slice(0, 80);
+  return plainText(value, 80);
 }
 
-/** `in 4m`, `in 3d`, `12s ago`. */
-function showTime(value: unknown, nowMs: number): string {
+/** Foreign text as it may stand on a terminal. */
+export function plainText(text: string, longest: number): string {
+  return text.replace(/\p{C}/gu, '?').slice(0, longest);
+}
+
+/** `in 4m`, `in 3d`, `12s ago`; `-` for what is no time. */
+export function showTime(value: unknown, nowMs: number): string {
   if (typeof value !== 'number' || !Number.isFinite(value)) return '-';
   const seconds = Math.round(Math.abs(value - nowMs) / 1_000);
   const [amount, unit] =
