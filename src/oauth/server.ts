@@ -11,6 +11,8 @@ import { createAdminEndpoints } from './admin-endpoint.ts';
 import { adminChallenge, checkAdminToken } from './admin-token.ts';
 import { type Answer, problemAnswer, sendAnswer, serializeAnswer, textAnswer, withHeaders } from './answer.ts';
 import { createCallbackEndpoints } from './callback-endpoint.ts';
+import { createDeviceEndpoints } from './device-endpoint.ts';
+import { createDeviceLogins } from './device-logins.ts';
 import { createFailures } from './failures.ts';
 import { GentleServer } from './gentle-server.ts';
 import { checkHost, checkOrigin } from './host.ts';
@@ -84,6 +86,21 @@ export function createOAuthServer(options: OAuthServerOptions): OAuthServer {
   });
   const { callback, complete } = createCallbackEndpoints({ version, clock, logins, failures, storedIn });
   const admin = createAdminEndpoints({ clock, credentials, failures, observer });
+  const deviceLogins = createDeviceLogins({
+    credentials,
+    clock,
+    observer,
+    ...(random === undefined ? {} : { random }),
+  });
+  const device = createDeviceEndpoints({
+    version,
+    clock,
+    credentials,
+    logins: deviceLogins,
+    failures,
+    observer,
+    storedIn,
+  });
   const loginsApi = createLoginsApi({ logins, failures, observer });
 
   const routes: ReadonlyMap<string, Route> = new Map<string, Route>([
@@ -94,6 +111,7 @@ export function createOAuthServer(options: OAuthServerOptions): OAuthServer {
     ['/oauth/callback', { GET: callback }],
     ['/auth/callback', { GET: callback }],
     ['/oauth/complete', { POST: complete }],
+    ['/oauth/device', { GET: device.show, POST: device.act }],
     ['/oauth/refresh', { POST: admin.refresh }],
     ['/oauth/resume', { POST: admin.resume }],
     ['/oauth/logout', { POST: admin.logout }],
@@ -175,7 +193,7 @@ export function createOAuthServer(options: OAuthServerOptions): OAuthServer {
       status.live.close();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       const grace = new AbortController();
-      const settled = Promise.all([closed, ...atWork]).then(() => undefined);
+      const settled = Promise.all([closed, deviceLogins.close(), ...atWork]).then(() => undefined);
       await Promise.race([settled, sleep(clock, graceMs, grace.signal)]);
       grace.abort();
       server.endAll();

@@ -7,6 +7,7 @@ import { readFields } from './body.ts';
 import type { Failures } from './failures.ts';
 import type { Logins } from './logins.ts';
 import type { LoginObserver } from './observer.ts';
+import { asksToReplace } from './pages/login-form.ts';
 import { choicePage, type StartView, startPage } from './pages/start-page.ts';
 import { comparePlace } from './place.ts';
 import type { Endpoint, Visit } from './visit.ts';
@@ -51,14 +52,13 @@ export function createStartEndpoints(options: StartOptions): { readonly show: En
       const target = await logins.preview(name);
       await logins.rehearse(name);
       const { registeredName, registeredPort } = place;
-      const { account, generation, state } = credential.status();
+      const status = credential.status();
       const view: StartView = {
         texts,
         version,
         credential: name,
-        // Many OAuth 2.0 servers name no account, and what is dead may be stored without being shown.
-        asksToReplace: account !== undefined || generation > 0 || state === 'dead',
-        account,
+        asksToReplace: asksToReplace(status),
+        account: status.account,
         authorizeHost: target.host,
         redirectUri,
         isMoved,

@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts';
 import type { ManagedCredential } from '../credentials/bearer.ts';
 import { jsonAnswer, pageAnswer } from './answer.ts';
 import { createLive, type Live } from './live.ts';
+import { readResult } from './pages/order-result.ts';
 import { liveScript } from './pages/scripts.ts';
 import { statusPage, statusRegions } from './pages/status-page.ts';
 import type { Texts } from './texts/english.ts';
@@ -27,6 +28,13 @@ const INTERVAL_MS = 1_000;
 
 export function createStatusEndpoints(options: StatusOptions): StatusEndpoints {
   const { version, clock, credentials, notices } = options;
+  /** Whether a provider has a login on another device is known only by asking it: at a visit, not at each look. */
+  const offered = new Map<string, boolean>();
+  const askForDevices = (): void => {
+    for (const { name, device } of credentials.values()) {
+      void device?.isOffered().then((isOffered) => offered.set(name, isOffered));
+    }
+  };
   const viewFor = (texts: Texts) => ({
     texts,
     version,
@@ -34,13 +42,16 @@ export function createStatusEndpoints(options: StatusOptions): StatusEndpoints {
     credentials: [...credentials.values()].map((credential) => ({
       status: credential.status(),
       hasLogin: credential.login !== undefined,
+      hasDevice: offered.get(credential.name) === true,
     })),
     notices: notices(),
   });
   return {
     page({ query, texts }) {
       const isLive = query.get('refresh') !== 'off';
-      const page = statusPage({ ...viewFor(texts), isLive });
+      askForDevices();
+      const result = readResult(query, texts, (name) => credentials.has(name));
+      const page = statusPage({ ...viewFor(texts), isLive, result });
       return pageAnswer(200, page, isLive ? { script: liveScript } : {});
     },
     json: () => jsonAnswer(200, { version, credentials: [...credentials.values()].map((each) => each.status()) }),

@@ -6,6 +6,7 @@ import type { Page } from 'playwright-core';
 import t from 'tap';
 import { catalogue, type ErrorCode } from '../../src/errors/catalogue.ts';
 import { openBrowser, skip } from '../_chromium.ts';
+import { withDevice } from './_device.ts';
 import { createFakeCredential, credentialStatus, type FakeCredential, startPort } from './_fakes.ts';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -15,7 +16,7 @@ const nowMs = 1_800_000_000_000;
 /** What axe-core finds wrong, a line each. */
 async function violations(page: Page): Promise<string[]> {
   await page.evaluate(axe);
-  const found = (await page.evaluate('axe.run()')) as {
+  const found = (await page.evaluate("axe.run({ resultTypes: ['violations'] })")) as {
     violations: { id: string; nodes: { html: string; failureSummary: string }[] }[];
   };
   return found.violations.flatMap(({ id, nodes }) =>
@@ -59,7 +60,7 @@ function gallery(): FakeCredential[] {
     },
   ] as const;
   return statuses.map((status) => {
-    const credential = createFakeCredential(status.name);
+    const credential = withDevice(createFakeCredential(status.name));
     credential.behaviour.status = () => credentialStatus(status);
     return credential;
   });
@@ -83,6 +84,9 @@ for (const look of looks) {
       for (const path of [
         '/',
         '/?refresh=off',
+        '/?refresh=off&credential=codex&result=refreshed',
+        '/?refresh=off&credential=codex&result=breaker_open',
+        '/oauth/device?credential=codex',
         '/oauth/start',
         '/oauth/start?credential=codex',
         '/oauth/start?credential=mail',

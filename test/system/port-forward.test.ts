@@ -42,6 +42,36 @@ t.test('a forward that one reset would end survives a whole login, and everythin
   t.ok(forward.carried >= 5, `${forward.carried} connections`);
 });
 
+t.test('through another local port the page says so, and a paste finishes the login', { skip }, async (t) => {
+  const world = await createWorld({ tokenSeconds: 60 });
+  t.teardown(() => world.close());
+  const registered = Number(new URL(world.oauthUrl).port);
+  // The registered port is nobody's on this side: what is forwarded is another one.
+  const program = await runProgram(world.config(), { SIDEBEARER_LISTEN_OAUTH: `${podHost}:${registered}` });
+  const forward = await startPortForward(t, { host: podHost, port: registered });
+  const { page, close } = await openBrowser();
+  t.teardown(close);
+
+  await page.goto(`http://localhost:${forward.port}/oauth/start`);
+  const text = await page.getByRole('main').innerText();
+  t.match(text, 'This browser would come back to another port');
+  t.match(text, `kubectl port-forward POD ${registered}:${registered}`);
+
+  await page.getByRole('button', { name: 'Continue to' }).click();
+  await page.getByRole('button', { name: `Continue as ${demoClient.email}` }).waitFor();
+  const lost = page.waitForRequest((request) => request.url().startsWith(`${world.oauthUrl}/oauth/callback`));
+  await page.getByRole('button', { name: `Continue as ${demoClient.email}` }).click({ noWaitAfter: true });
+  const address = (await lost).url();
+
+  await page.goto(`http://localhost:${forward.port}/oauth/start`);
+  await page.getByLabel('The address').fill(`  ${address}  `);
+  await page.getByRole('button', { name: 'Finish the login' }).click();
+  await page.getByRole('heading', { name: 'You are logged in' }).waitFor();
+  t.match(await page.getByRole('main').innerText(), demoClient.email);
+  t.equal(forward.isLost, false);
+  t.equal(await program.end(), 0);
+});
+
 t.test('the forward of the test is one that a reset ends', async (t) => {
   const { createServer } = await import('node:net');
   const pod = createServer((socket) => socket.once('data', () => socket.resetAndDestroy())).listen(0, '127.0.0.1');

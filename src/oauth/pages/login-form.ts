@@ -1,4 +1,5 @@
 // The button that starts a login: a form, because a GET must never fill the store, and the question that goes with it.
+import type { CredentialStatus } from '../../credentials/bearer.ts';
 import type { Account } from '../../providers/provider.ts';
 import { type Content, html, type Markup } from '../html.ts';
 import type { Texts } from '../texts/english.ts';
@@ -17,16 +18,23 @@ export interface LoginForm {
 
 /** @param beside what else stands in the row of the button */
 export function loginForm(texts: Texts, form: LoginForm, beside: Content): Markup {
-  const words = texts.start;
   return html`<form method="post" action="/oauth/start">
 <input type="hidden" name="credential" value="${form.credential}">${
     form.isMoved && html`<input type="hidden" name="moved" value="yes">`
   }
-${
-  form.asksToReplace &&
-  html`<div class="check"><input type="checkbox" id="replace" name="replace" value="yes" aria-describedby="replace-hint">
-<div><label for="replace">${words.replace}</label><div class="soft" id="replace-hint">${words.stored}: ${form.account === undefined ? words.unknownAccount : accountName(texts, form.account)}. ${words.replaceHint}</div></div></div>`
-}
+${form.asksToReplace && replaceQuestion(texts, form.account)}
 <div class="actions"><button class="button" type="submit">${form.label}</button>${beside}</div>
 </form>`;
+}
+
+/** Whether another account may replace the one that is stored, where it is known. */
+export function replaceQuestion(texts: Texts, account: Account | undefined): Markup {
+  const words = texts.start;
+  return html`<div class="check"><input type="checkbox" id="replace" name="replace" value="yes" aria-describedby="replace-hint">
+<div><label for="replace">${words.replace}</label><div class="soft" id="replace-hint">${words.stored}: ${account === undefined ? words.unknownAccount : accountName(texts, account)}. ${words.replaceHint}</div></div></div>`;
+}
+
+/** Many OAuth 2.0 servers name no account, and what is dead may be stored without being shown. */
+export function asksToReplace({ account, generation, state }: CredentialStatus): boolean {
+  return account !== undefined || generation > 0 || state === 'dead';
 }

@@ -62,3 +62,23 @@ export const countdownScript = script(
 `,
   false,
 );
+
+/** Copies the code, and looks every other second whether the login has ended. */
+export const deviceScript = script(
+  `
+(() => {
+  const copy = document.getElementById('copy');
+  copy.hidden = !navigator.clipboard;
+  copy.onclick = async () => {
+    await navigator.clipboard.writeText(document.getElementById('user-code').textContent);
+    copy.textContent = copy.dataset.done;
+  };
+  const look = async () => {
+    const answer = await fetch(location.href, { headers: { accept: 'application/json' } }).catch(() => undefined);
+    if (answer && (!answer.ok || (await answer.json()).state !== 'waiting')) location.reload();
+  };
+  setInterval(look, 2000);
+})();
+`,
+  true,
+);

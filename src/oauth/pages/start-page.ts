@@ -5,6 +5,7 @@ import { html, type Markup } from '../html.ts';
 import type { Texts } from '../texts/english.ts';
 import { layout } from './layout.ts';
 import { loginForm } from './login-form.ts';
+import { pasteForm } from './paste-form.ts';
 
 export interface StartView {
   readonly texts: Texts;
@@ -49,7 +50,8 @@ ${
 <li>${words.step2} <code>${view.redirectUri}</code></li>
 <li>${words.step3}</li></ol>
 ${loginForm(texts, form, html`<span class="soft">${words.time}</span>`)}
-</section>`,
+</section>
+${pasteForm(texts, port !== undefined)}`,
   );
 }
 

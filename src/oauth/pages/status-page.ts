@@ -3,15 +3,19 @@ import type { CredentialStatus, PublishedState } from '../../credentials/bearer.
 import { type Content, html, type Markup } from '../html.ts';
 import type { Texts } from '../texts/english.ts';
 import { accountFacts, tokenLife } from './account.ts';
+import { actions, type Orders } from './actions.ts';
 import { facts, layout } from './layout.ts';
 import { moment } from './moment.ts';
+import { type OrderResult, resultNote } from './order-result.ts';
 import { liveScript } from './scripts.ts';
 
 export interface StatusView {
   readonly texts: Texts;
   readonly version: string;
   readonly nowMs: number;
-  readonly credentials: readonly { readonly status: CredentialStatus; readonly hasLogin: boolean }[];
+  readonly credentials: readonly ({ readonly status: CredentialStatus } & Orders)[];
+  /** What came of the order that led here. */
+  readonly result?: OrderResult | undefined;
   readonly notices: readonly string[];
   /** It is kept up to date: by its script, else by loading it again. */
   readonly isLive: boolean;
@@ -42,6 +46,7 @@ export function statusPage(view: StatusView): Markup {
     { texts, title: words.title, version, ...(isLive ? { script: liveScript, refreshSeconds: 5 } : {}) },
     html`<h1>${words.title}</h1>
 <p class="lead" id="summary" role="status">${summary(view)}</p>
+${view.result && resultNote(texts, view.result)}
 <div id="notices">${notices(view)}</div>
 ${credentials.map((each) => card(view, each))}
 ${isLive ? liveLine(texts) : html`<p class="soft">${words.stands} <a href="/">${words.goOnRefreshing}</a></p>`}`,
@@ -57,7 +62,7 @@ export function statusRegions(view: StatusFacts): Region[] {
     ...view.credentials.flatMap((each) => [
       region(`${idOf(each)}-state`, badge(view.texts, each)),
       region(`${idOf(each)}-facts`, details(view, each)),
-      region(`${idOf(each)}-actions`, actions(view.texts, each)),
+      region(`${idOf(each)}-actions`, actions(view.texts, each.status, each)),
     ]),
   ];
 }
@@ -95,7 +100,7 @@ function card(view: StatusFacts, shown: Shown): Markup {
 <div class="top"><h2 id="${id}">${status.name}</h2><span id="${id}-state">${badge(texts, shown)}</span></div>
 <p class="soft">${words.provider[status.provider]} · ${words.grant[status.grant]}</p>
 <div id="${id}-facts">${details(view, shown)}</div>
-<div id="${id}-actions">${actions(texts, shown)}</div>
+<div id="${id}-actions">${actions(texts, status, shown)}</div>
 </article>
 `;
 }
@@ -126,10 +131,6 @@ ${status.isDirty && html`<div class="note warn"><h3>${words.dirtyTitle}</h3><p>$
 ${lastError(texts, status, nowMs)}`;
 }
 
-function actions(texts: Texts, { status, hasLogin }: Shown): Content {
-  return hasLogin && loginLink(texts, status);
-}
-
 function lastError(texts: Texts, { lastError: error, usable }: CredentialStatus, nowMs: number): Content {
   if (error === undefined) return undefined;
   const words = texts.failure;
@@ -137,12 +138,4 @@ function lastError(texts: Texts, { lastError: error, usable }: CredentialStatus,
 <p class="soft">${texts.status.failedAt} ${moment(texts, error.atMs, nowMs)} · ${words.code} <code>${error.code}</code>${
     error.providerCode !== undefined && html` · ${words.providerCode} <code>${error.providerCode}</code>`
   }</p></div>`;
-}
-
-function loginLink(texts: Texts, { name, state, usable }: CredentialStatus): Markup {
-  const isNeeded = state === 'absent' || state === 'dead';
-  const words = texts.status;
-  const label = state === 'absent' && !usable ? words.logIn(name) : words.logInAgain(name);
-  const href = `/oauth/start?credential=${encodeURIComponent(name)}`;
-  return html`<div class="actions"><a class="${isNeeded ? 'button' : 'button quiet'}" href="${href}" data-key="login">${label}</a></div>`;
 }

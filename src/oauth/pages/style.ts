@@ -68,6 +68,18 @@ display:grid;place-items:center;background:var(--busy-bg);color:var(--busy);font
 font:inherit;font-weight:600;color:var(--on-accent);background:var(--accent);text-decoration:none;cursor:pointer}
 .button:hover{filter:brightness(1.08)}
 .button.quiet{color:var(--accent);background:transparent;border-color:var(--line)}
+.actions form{display:contents}
+.button.danger{background:var(--bad);color:var(--page)}
+.ask{margin-top:1rem}
+.ask summary{cursor:pointer;color:var(--soft);font-size:.9rem}
+.card.ask summary{color:inherit;font-size:1rem;font-weight:600}
+.ask label{display:block;font-weight:600;margin:.75rem 0 .3rem}
+textarea{width:100%;font:inherit;font-family:ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:.9rem;
+padding:.6rem .75rem;border:1px solid var(--soft);border-radius:8px;background:var(--page);color:inherit}
+.note.good{background:var(--good-bg)}
+.device .code{display:flex;flex-wrap:wrap;align-items:center;gap:.75rem 1.25rem}
+.device .code code{font-size:2.25rem;font-weight:650;letter-spacing:.08em}
+.qr{width:11rem;height:11rem;border-radius:8px;border:1px solid var(--line)}
 .link{border:0;padding:0;background:none;font:inherit;color:var(--accent);text-decoration:underline;
 text-underline-offset:.2em;cursor:pointer}
 .choices{list-style:none;margin:0;padding:0;display:grid;gap:.6rem}

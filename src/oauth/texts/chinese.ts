@@ -78,6 +78,52 @@ export const chinese: Texts = {
     logInAgain: (name) => `重新登录 ${name}`,
   },
 
+  actions: {
+    device: '在其他设备上登录',
+    refresh: '立即刷新',
+    resume: '恢复',
+    logout: (name) => `登出 ${name}…`,
+    logoutQuestion: '令牌会在提供方吊销，并在这里和每个副本中删除。此后请求会失败，直到有人重新登录。',
+    logoutNow: '立即登出',
+  },
+
+  result: {
+    refreshed: '令牌已刷新。',
+    adopted: '另一个副本已经刷新了令牌；这里已在使用。',
+    superseded: '其间有一次登录；正在使用它的令牌。',
+    refreshing: '刷新用时比平时长，仍在继续。',
+    resumed: '暂停已结束，应做的事正在尝试。',
+    not_paused: '没有任何暂停。',
+    logged_out: '已登出：令牌已在提供方吊销，并在这里删除。',
+    logged_out_here: '已在这里登出。提供方无法吊销令牌：它们在那里可能仍然有效。',
+    nothing_to_log_out: '没有可登出的。',
+  },
+
+  paste: {
+    title: '浏览器停在了无法访问的页面？',
+    hint: '那是登录的最后一步，只是该地址从这里无法到达。请从地址栏复制它，并粘贴在开始登录的浏览器中。',
+    label: '地址',
+    go: '完成登录',
+  },
+
+  device: {
+    startTitle: (name) => `在其他设备上登录 ${name}`,
+    lead: '无需转发任何端口：最适合在集群中使用。',
+    step1: 'Sidebearer 向提供方请求一个短代码，并显示在这里。',
+    step2: '你在任意设备上打开提供方的页面，输入代码，并在那里登录。',
+    step3: '此页面会察觉，并向你显示结果。',
+    begin: '获取代码',
+    title: (name) => `登录 ${name}`,
+    type: '请在此处输入代码：',
+    copy: '复制代码',
+    copied: '已复制',
+    qr: '在另一台设备上打开的地址的二维码',
+    warning: '只有这次登录是你自己开始的，才继续。给你发来代码要你输入的人，是想把你的账号用于他的 Sidecar。',
+    expires: '代码过期时间：',
+    waiting: '正在等待你确认。',
+    cancel: '取消',
+  },
+
   start: {
     title: (name) => `登录 ${name}`,
     lead: '登录只有三步，不到一分钟。',

@@ -76,6 +76,54 @@ export const english = {
     logInAgain: (name: string) => `Log in again for ${name}`,
   },
 
+  actions: {
+    device: 'Log in on another device',
+    refresh: 'Refresh now',
+    resume: 'Resume',
+    logout: (name: string) => `Log out of ${name}…`,
+    logoutQuestion:
+      'The tokens are revoked at the provider and deleted here and in every replica. Requests then fail until somebody logs in again.',
+    logoutNow: 'Log out now',
+  },
+
+  result: {
+    refreshed: 'The token was refreshed.',
+    adopted: 'Another replica had refreshed the token; it is in use here.',
+    superseded: 'A login came in between; its token is in use.',
+    refreshing: 'The refresh takes longer than usual and goes on.',
+    resumed: 'The pause is over, and what is due is tried now.',
+    not_paused: 'Nothing was paused.',
+    logged_out: 'Logged out: the tokens were revoked at the provider and deleted here.',
+    logged_out_here: 'Logged out here. The provider has no way to revoke the tokens: they may live on there.',
+    nothing_to_log_out: 'There was nothing to log out of.',
+  },
+
+  paste: {
+    title: 'The browser ended at a page that cannot be reached?',
+    hint: 'That is the last step of the login, at an address that leads nowhere from here. Copy it from the address bar and paste it, in the browser that began the login.',
+    label: 'The address',
+    go: 'Finish the login',
+  },
+
+  device: {
+    startTitle: (name: string) => `Log in for ${name} on another device`,
+    lead: 'Nothing needs to be forwarded for it: best in a cluster.',
+    step1: 'Sidebearer asks the provider for a short code and shows it here.',
+    step2: 'You open the provider’s page on any device, type the code, and log in there.',
+    step3: 'This page notices, and shows you the result.',
+    begin: 'Get a code',
+    title: (name: string) => `Log in for ${name}`,
+    type: 'Type this code at',
+    copy: 'Copy the code',
+    copied: 'Copied',
+    qr: 'QR code of the address to open on the other device',
+    warning:
+      'Go on only if you started this login yourself. Whoever sends you a code to type wants your account for a sidecar of theirs.',
+    expires: 'The code expires',
+    waiting: 'Waiting for you to confirm.',
+    cancel: 'Cancel',
+  },
+
   start: {
     title: (name: string) => `Log in for ${name}`,
     lead: 'A login is three steps, and takes less than a minute.',
