@@ -76,6 +76,7 @@ export function createProxyListener(options: ProxyListenerOptions): ProxyListene
   const upgrades = createUpgrades({ admit, exchanges, observer, clock });
   const carrier = createStandardServer({
     clock,
+    maxWaiting: limits.inFlight,
     headerBytes: limits.headerBytes,
     headerTimeoutMs: limits.headerTimeoutMs,
     keepAliveMs: limits.keepAliveMs,

@@ -113,7 +113,7 @@ t.test('what can be read in two ways is refused before an upstream byte', async 
     ['CL and TE', `${post}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, 400, 'request_malformed'],
     ['two CLs', `${post}Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc`, 400, 'request_malformed'],
     ['a signed CL', `${post}Content-Length: +3\r\n\r\nabc`, 400, 'request_malformed'],
-    ['gzip, chunked', `${post}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n`, 400, 'request_malformed'],
+    ['gzip, chunked', `${post}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n`, 501, 'request_coding_unknown'],
     [
       'two TEs',
       `${post}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,

@@ -222,7 +222,7 @@ t.test('a request that follows a refused one on its connection is never carried'
     proxy.port,
     'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n',
   );
-  t.equal(codeOf(answer), 'request_malformed');
+  t.equal(codeOf(answer), 'request_coding_unknown');
   t.equal(answer.match(/HTTP\/1\.1/g)?.length, 1);
   await new Promise((resolve) => setTimeout(resolve, 30));
   t.equal(requests, 0);

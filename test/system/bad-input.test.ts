@@ -240,6 +240,12 @@ const rawRequests: readonly [title: string, code: ErrorCode, bytes: string][] = 
     'request_method_refused',
     'CONNECT elsewhere.example:443 HTTP/1.1\r\nHost: elsewhere.example:443\r\n\r\n',
   ],
+  ['an unknown method', 'request_method_unknown', 'BREW /api HTTP/1.1\r\nHost: x\r\n\r\n'],
+  [
+    'an unknown transfer coding',
+    'request_coding_unknown',
+    'POST /api HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n',
+  ],
   ['TRACE', 'request_method_refused', 'TRACE /api HTTP/1.1\r\nHost: x\r\n\r\n'],
   ['a strange Expect', 'request_expectation_unknown', 'GET /api HTTP/1.1\r\nHost: x\r\nExpect: more\r\n\r\n'],
   [

@@ -3,10 +3,12 @@
 // told after the answers to what came before them.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { SidebearerError } from '../../errors/sidebearer-error.ts';
+import { SidebearerError } from '../../errors/sidebearer-error.ts';
 import type { StandardClient } from './client.ts';
 
 export interface PipelineHost {
+  /** Requests that wait behind others, on all connections. One costs Node 5 to 6 KB, and a read brings thousands. */
+  readonly crowd: { waiting: number; readonly max: number };
   create(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): StandardClient;
   start(client: StandardClient): void;
   /** What came was no request, and nobody else is to be answered on this connection. */
@@ -51,6 +53,7 @@ export class Pipeline {
   /** No further request is taken. */
   close(): void {
     this.#isClosed = true;
+    this.#host.crowd.waiting -= this.#waiting?.length ?? 0;
     this.#waiting = undefined;
   }
 
@@ -66,8 +69,14 @@ export class Pipeline {
       this.#begin({ request, response, expectsContinue });
       return;
     }
-    this.#waiting ??= [];
-    this.#waiting.push({ request, response, expectsContinue });
+    const { crowd } = this.#host;
+    if (crowd.waiting >= crowd.max) {
+      this.#ending = new SidebearerError('overloaded', { retryAfterMs: 1000 });
+    } else {
+      this.#waiting ??= [];
+      this.#waiting.push({ request, response, expectsContinue });
+      crowd.waiting += 1;
+    }
     if (this.#isFull) this.#hold();
   }
 
@@ -90,13 +99,16 @@ export class Pipeline {
       // A body that turns out malformed: the exchange answers, or aborts what it had begun to answer.
       this.#active.broken(error);
     } else {
-      if (last?.request.complete === false) this.#waiting?.pop();
+      if (last?.request.complete === false) {
+        this.#waiting?.pop();
+        this.#host.crowd.waiting -= 1;
+      }
       this.#ending = error;
     }
   }
 
   get #isFull(): boolean {
-    return this.#waiting !== undefined && this.#waiting.length >= MAX_WAITING;
+    return this.#ending?.code === 'overloaded' || (this.#waiting !== undefined && this.#waiting.length >= MAX_WAITING);
   }
 
   #hold(): void {
@@ -121,6 +133,7 @@ export class Pipeline {
     const waiting = this.#waiting?.shift();
     if (this.#waiting?.length === 0) this.#waiting = undefined;
     if (waiting !== undefined) {
+      this.#host.crowd.waiting -= 1;
       if (!this.#isFull) this.#socket.resume();
       this.#begin(waiting);
     } else if (this.#ending !== undefined) {

@@ -14,6 +14,8 @@ import { watchForPreface } from './preface.ts';
 
 export interface StandardServerOptions {
   readonly clock: Clock;
+  /** Pipelined requests that wait for the one before them, on all connections. */
+  readonly maxWaiting: number;
   readonly headerBytes: number;
   readonly headerTimeoutMs: number;
   /** How long an idle connection is kept. */
@@ -69,6 +71,7 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
   };
 
   const pipelines: PipelineHost = {
+    crowd: { waiting: 0, max: options.maxWaiting },
     create: (request, response, expectsContinue) => new StandardClient(host, request, response, expectsContinue),
     start: (client) => client.attach(options.begin),
     refuse(socket, error) {

@@ -1,56 +1,67 @@
-// A proxy in a process of its own, so that its memory can be measured. Run with a carrier's name and an upstream it
-// says its port; it ends when its standard input does.
+// A proxy in a process of its own, so that its memory can be measured. Run with a carrier's name, an upstream and what
+// is to be changed of its route it says its port; it ends when its standard input does.
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import type { RouteOptions } from '../../../src/proxy/admission.ts';
 import type { Scope } from '../_proxy.ts';
 import { type Carrier, carriers } from './_carriers.ts';
 
 export interface ProxyProcess {
   readonly port: number;
-  /** Anonymous memory, bytes. */
-  rssAnon(): number;
-  /** The same without what the collector can free. */
+  /**
+   * Bytes that are held, after a collection: objects, and the buffers that they keep alive outside of the heap. What
+   * the collector has not yet returned, and what the allocator keeps of freed buffers, is not held.
+   */
   held(): Promise<number>;
 }
 
-export async function startProxyProcess(scope: Scope, carrier: Carrier, upstream: string): Promise<ProxyProcess> {
-  const child = spawn(process.execPath, ['--expose-gc', import.meta.filename, carrier.name, upstream], {
+export async function startProxyProcess(
+  scope: Scope,
+  carrier: Carrier,
+  upstream: string,
+  http2: RouteOptions['http2'] = 'never',
+): Promise<ProxyProcess> {
+  const child = spawn(process.execPath, ['--expose-gc', import.meta.filename, carrier.name, upstream, http2], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const exited = new Promise((resolve) => child.once('exit', resolve));
   scope.teardown(() => {
-    child.kill();
+    child.stdin.end();
     return exited;
   });
-  const port = await new Promise<number>((resolve, reject) => {
-    child.stdout.once('data', (line: Buffer) => resolve(Number(line)));
-    child.once('exit', () => reject(new Error('The proxy did not start')));
-  });
-  const rssAnon = (): number =>
-    Number(/^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]) * 1024;
+  const lines = createInterface(child.stdout);
+  const answer = (): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const gone = (): void => reject(new Error('The proxy has ended'));
+      child.once('exit', gone);
+      lines.once('line', (line) => {
+        child.off('exit', gone);
+        resolve(Number(line));
+      });
+    });
   return {
-    port,
-    rssAnon,
-    async held() {
-      const collected = new Promise((resolve) => child.stdout.once('data', resolve));
-      child.stdin.write('collect\n');
-      await collected;
-      return rssAnon();
+    port: await answer(),
+    held() {
+      child.stdin.write('held\n');
+      return answer();
     },
   };
 }
 
 if (process.argv[1] === import.meta.filename) {
-  const [, , name, upstream = ''] = process.argv;
+  const [, , name, upstream = '', http2] = process.argv;
   const carrier = carriers.find((each) => each.name === name);
-  const { port } = (await carrier?.start({ teardown: () => undefined }, upstream)) ?? {};
+  const route: Partial<RouteOptions> = { http2: http2 === 'prior-knowledge' ? http2 : 'never' };
+  const { port } = (await carrier?.start({ teardown: () => undefined }, upstream, { route })) ?? {};
   process.stdin.on('end', () => process.exit());
   process.stdin.on('data', async () => {
+    // Finalizers run, and what they free is collected the next time.
     for (let i = 0; i < 3; i += 1) {
       globalThis.gc?.();
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await new Promise((resolve) => setImmediate(resolve));
     }
-    process.stdout.write('collected\n');
+    const { heapUsed, external } = process.memoryUsage();
+    process.stdout.write(`${heapUsed + external}\n`);
   });
   process.stdout.write(`${port}\n`);
 }

@@ -52,6 +52,34 @@ onEachCarrier('a connection that was told 503 is kept, and serves later', async 
   await eventually('it is carried', () => origin.requests.at(-1)?.line === 'GET /later HTTP/1.1');
 });
 
+onEachCarrier(
+  'pipelined requests that wait are counted, too: beyond the limit 503 overloaded comes after the answers before it',
+  async (t, carrier) => {
+    let isHeld = true;
+    const origin = await startOrigin(t, () => (isHeld ? undefined : ok));
+    const proxy = await carrier.start(t, origin.url, { limits: { inFlight: 3 } });
+    const keep = get.replace('Connection: close\r\n', '');
+    const [first, second] = await Promise.all([1, 2].map(() => connectRaw(t, proxy.port)));
+    if (first === undefined || second === undefined) return;
+    first.send(keep.repeat(3));
+    await eventually('its first request is at work', () => origin.requests.length === 1);
+    second.send(keep.repeat(2000));
+    await eventually('the next one, too', () => origin.requests.length === 2);
+    isHeld = false;
+    for (const { connection } of origin.requests) connection.socket.write(ok);
+    t.equal(await second.ended, 'clean');
+    t.same(second.received().match(/HTTP\/1\.1 \d+/g), ['HTTP/1.1 200', 'HTTP/1.1 200', 'HTTP/1.1 503']);
+    t.equal(codeOf(second.received()), 'overloaded');
+    await first.until(/(?:ok[\s\S]*){3}$/);
+    await eventually('nothing is at work', () => proxy.inFlight() === 0);
+    t.equal(origin.requests.length, 5);
+    for (let count = 1; count <= 3; count += 1) {
+      first.send(keep.repeat(3));
+      await first.until(new RegExp(`(?:ok[\\s\\S]*){${3 + 3 * count}}$`));
+    }
+  },
+);
+
 onEachCarrier('those that wait for a token have their place, too', async (t, carrier) => {
   const origin = await startOrigin(t, () => ok);
   const bearer = createFakeBearer();
