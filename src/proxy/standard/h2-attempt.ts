@@ -6,7 +6,7 @@ import { SidebearerError, systemCode } from '../../errors/sidebearer-error.ts';
 import type { AnswerListener, Attempt, AttemptStage, UpstreamRequest } from '../message.ts';
 import { upstreamError } from '../upstream-error.ts';
 import type { H2Connection } from './h2-connections.ts';
-import { endToEnd, h2Headers } from './h2-headers.ts';
+import { endToEnd, firstValue, h2Headers } from './h2-headers.ts';
 
 /** What all attempts to an upstream have in common. */
 export interface H2Target {
@@ -175,8 +175,8 @@ export class H2Attempt implements Attempt {
     }
     const headers = endToEnd(rawHeaders);
     if (this.#request.method !== 'HEAD' && status !== 204 && status !== 304) {
-      const at = headers.indexOf('content-length');
-      if (at >= 0) this.#missingBytes = Number(headers[at + 1]);
+      const length = firstValue(headers, 'content-length');
+      if (length !== undefined) this.#missingBytes = Number(length);
     }
     this.#listener.answered(this, status, STATUS_CODES[status] ?? '', headers);
     // Told in one turn, so that an answer that is a head alone stays one: gRPC reads its status from it.

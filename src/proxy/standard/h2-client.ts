@@ -2,7 +2,7 @@
 // exchange's business. A reset never looks like an end, in either direction.
 import { constants, type ServerHttp2Stream } from 'node:http2';
 import type { ClientListener, ClientMessage } from '../message.ts';
-import { h1RequestHead, h2Headers, isWritable } from './h2-headers.ts';
+import { firstValue, h1RequestHead, h2Headers, isWritable } from './h2-headers.ts';
 
 const { NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR } = constants;
 
@@ -32,7 +32,7 @@ export class H2Client implements ClientMessage {
     this.target = head.target;
     this.rawHeaders = head.rawHeaders;
     this.#stream = stream;
-    this.#expectsContinue = hasBody && head.rawHeaders.includes('expect');
+    this.#expectsContinue = hasBody && firstValue(head.rawHeaders, 'expect') !== undefined;
     // Node ends an empty body whether it is read or not, and a stream that was reset, too; `aborted` came before that.
     stream.on('end', () => {
       if (!this.#isOver && hasBody) this.#listener?.bodyEnded();

@@ -43,6 +43,12 @@ export function endToEnd(raw: readonly string[]): string[] {
   return list;
 }
 
+/** The first value of a name that stands in lower case, as HTTP/2's do. */
+export function firstValue(raw: readonly string[], name: string): string | undefined {
+  for (let i = 0; i < raw.length; i += 2) if (raw[i] === name) return raw[i + 1];
+  return undefined;
+}
+
 /** What a request's list says of its target, and the rest as HTTP/1.1 writes it. */
 export interface H2RequestHead {
   readonly method: string;

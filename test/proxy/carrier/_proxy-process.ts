@@ -1,8 +1,7 @@
-// A proxy in a process of its own, so that its memory can be measured. Run with a carrier's name, an upstream and what
-// is to be changed of its route it says its port; it ends when its standard input does.
+// A proxy in a process of its own, so that its memory can be measured. Run with a carrier's name and an upstream it says
+// its port; it ends when its standard input does.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import type { RouteOptions } from '../../../src/proxy/admission.ts';
 import type { Scope } from '../_proxy.ts';
 import { type Carrier, carriers } from './_carriers.ts';
 
@@ -15,13 +14,8 @@ export interface ProxyProcess {
   held(): Promise<number>;
 }
 
-export async function startProxyProcess(
-  scope: Scope,
-  carrier: Carrier,
-  upstream: string,
-  http2: RouteOptions['http2'] = 'never',
-): Promise<ProxyProcess> {
-  const child = spawn(process.execPath, ['--expose-gc', import.meta.filename, carrier.name, upstream, http2], {
+export async function startProxyProcess(scope: Scope, carrier: Carrier, upstream: string): Promise<ProxyProcess> {
+  const child = spawn(process.execPath, ['--expose-gc', import.meta.filename, carrier.name, upstream], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const exited = new Promise((resolve) => child.once('exit', resolve));
@@ -49,10 +43,9 @@ export async function startProxyProcess(
 }
 
 if (process.argv[1] === import.meta.filename) {
-  const [, , name, upstream = '', http2] = process.argv;
+  const [, , name, upstream = ''] = process.argv;
   const carrier = carriers.find((each) => each.name === name);
-  const route: Partial<RouteOptions> = { http2: http2 === 'prior-knowledge' ? http2 : 'never' };
-  const { port } = (await carrier?.start({ teardown: () => undefined }, upstream, { route })) ?? {};
+  const { port } = (await carrier?.start({ teardown: () => undefined }, upstream)) ?? {};
   process.stdin.on('end', () => process.exit());
   process.stdin.on('data', async () => {
     // Finalizers run, and what they free is collected the next time.
