@@ -11,6 +11,8 @@ export interface ClientHost {
   readonly isDraining: boolean;
   /** The answer is over and the rest of the request's body is still to come: it is read and thrown away, for a while. */
   linger(socket: Socket, request: IncomingMessage): void;
+  /** The connection ends with this answer, which must not be lost to a reset because of what is still to come. */
+  endGently(socket: Socket): void;
   /** While draining: an answer that might have promised to keep its connection has left. */
   flushed(socket: Socket): void;
   /** The exchange is over. */
@@ -31,6 +33,7 @@ export class StandardClient implements ClientMessage {
   #listener: ClientListener | undefined = undefined;
   /** The client waits for a 100 before it sends the body. */
   #expectsContinue: boolean;
+  #isDistrusted = false;
   #isReading = false;
   #hasBytes = false;
   #isListening = false;
@@ -99,6 +102,7 @@ export class StandardClient implements ClientMessage {
 
   distrust(): void {
     if (this.#isOver) return;
+    this.#isDistrusted = true;
     this.#response.shouldKeepAlive = false;
     this.#host.distrust(this.socket);
   }
@@ -154,6 +158,8 @@ export class StandardClient implements ClientMessage {
     }
     this.#over();
     if (this.#host.isDraining) this.#response.once('finish', () => this.#host.flushed(this.socket));
+    const isUnread = this.#isDistrusted || !this.#request.complete;
+    if (isUnread && !this.#response.shouldKeepAlive) this.#host.endGently(this.socket);
     this.#response.end();
     if (this.#isReading || !this.#request.complete) this.#host.linger(this.socket, this.#request);
   }

@@ -59,6 +59,10 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
     linger(socket, request) {
       linger(options.clock, socket, request);
     },
+    endGently(socket) {
+      // It is what Node's http calls after the last answer of a connection.
+      socket.destroySoon = () => endGently(options.clock, socket);
+    },
     forget(client) {
       connections.get(client.socket)?.pipeline.ended(client);
     },
@@ -76,7 +80,7 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
     start: (client) => client.attach(options.begin),
     refuse(socket, error) {
       options.failed(error);
-      endWith(socket, error);
+      endGently(options.clock, socket, renderRawProblem(error));
     },
   };
 
@@ -149,7 +153,7 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
     if (!isFree(socket)) return void socket.destroy();
     const error = new SidebearerError('request_method_refused');
     options.failed(error);
-    endWith(socket, error);
+    endGently(options.clock, socket, renderRawProblem(error));
   });
   server.on('upgrade', (request, duplex: Duplex, head: Buffer) => {
     const socket = duplex as Socket;
@@ -236,9 +240,20 @@ function isUnknownMethod(thrown: Error): boolean {
   return /^[\w!#$%&'*+.^`|~-]+ [^\s]+ HTTP\/1\.[01]\r\n/.test(line);
 }
 
-function endWith(socket: Duplex, error: SidebearerError): void {
+/**
+ * Ends our side and throws away what still comes, until the client has ended its own. Closed at once, with bytes unread,
+ * a connection is reset, and the answer that is on its way is lost with it (RFC 9112 §9.6).
+ */
+function endGently(clock: Clock, socket: Socket, last?: Buffer): void {
+  // The parser gets no more of it: whatever it is, it would be kept for an answer that never comes.
+  for (const event of ['data', 'pause', 'resume']) socket.removeAllListeners(event);
   socket.on('error', () => undefined);
-  socket.end(renderRawProblem(error), () => socket.destroy());
+  socket.on('data', () => undefined);
+  socket.resume();
+  if (last === undefined) socket.end();
+  else socket.end(last);
+  const timer = clock.after(LINGER_MS, () => socket.destroy(), { background: true });
+  socket.once('close', () => timer.cancel());
 }
 
 function linger(clock: Clock, socket: Socket, request: IncomingMessage): void {

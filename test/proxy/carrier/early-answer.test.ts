@@ -1,5 +1,5 @@
 // A final answer while the client still uploads (RFC 9112 §9.5): 413 is worth nothing if it is lost to a reset.
-import { connectRaw, eventually, onHead, startRawUpstream, statusOf } from '../_proxy.ts';
+import { codeOf, connectRaw, eventually, onHead, startRawUpstream, statusOf } from '../_proxy.ts';
 import { onEachCarrier } from './_carriers.ts';
 import { startOrigin } from './_origin.ts';
 
@@ -19,7 +19,8 @@ onEachCarrier('an answer before any of the body was read reaches the client', as
       });
       const proxy = await carrier.start(t, upstream.url);
       const client = await connectRaw(t, proxy.port);
-      client.send(`POST / HTTP/1.1\r\nHost: a\r\n${framing}\r\n\r\n`);
+      const last = end === 'ends' ? 'Connection: close\r\n' : '';
+      client.send(`POST / HTTP/1.1\r\nHost: a\r\n${last}${framing}\r\n\r\n`);
       const chunk = Buffer.alloc(64 * 1024, 'x');
       let isOver = false;
       const push = (): void => {
@@ -82,3 +83,44 @@ onEachCarrier('our own refusal of an upload reaches the client that sends it all
   t.equal(statusOf(client.received()), 400);
   t.equal(origin.connections.length, 0);
 });
+
+onEachCarrier(
+  'whatever is refused while more of it comes, the refusal arrives, and then the end',
+  async (t, carrier) => {
+    const origin = await startOrigin(t, () => undefined);
+    const proxy = await carrier.start(t, origin.url);
+    const post = 'POST / HTTP/1.1\r\nHost: a\r\n';
+    for (const [begin, code] of [
+      ['GET / HTTP/1.1\r\nHost: a\r\nX: ', 'request_headers_too_large'],
+      ['hello\r\n\r\n', 'request_malformed'],
+      ['POST /../x HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n', 'request_malformed'],
+      [`${post}Transfer-Encoding: gzip, chunked\r\n\r\nfffffff\r\n`, 'request_coding_unknown'],
+      [`${post}Transfer-Encoding: chunked\r\n\r\nzz\r\n`, 'request_malformed'],
+      [`${post}Content-Length: 99999999\r\nExpect: miracle\r\n\r\n`, 'request_expectation_unknown'],
+      [
+        `${post}Content-Length: 99999999\r\nConnection: close\r\n${'a: 1\r\n'.repeat(1001)}\r\n`,
+        'request_headers_too_large',
+      ],
+      ['CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n', 'request_method_refused'],
+    ] as const) {
+      // What a reset destroys is a matter of moments.
+      for (let count = 0; count < 5; count += 1) {
+        const client = await connectRaw(t, proxy.port);
+        client.send(begin);
+        const chunk = Buffer.alloc(64 * 1024, 'x');
+        let left = 200;
+        const more = setInterval(() => {
+          for (let i = 0; i < 8 && left > 0; i += 1) {
+            left -= 1;
+            client.send(chunk);
+          }
+        }, 1);
+        await client.ended;
+        clearInterval(more);
+        t.equal(codeOf(client.received()), code, begin.slice(0, 60));
+        t.match(client.received(), /^Connection: close\r$/m);
+      }
+    }
+    t.equal(origin.requests.length, 0);
+  },
+);
