@@ -3,12 +3,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Clock, Timer } from '../../clock.ts';
+import type { Clock } from '../../clock.ts';
 import { SidebearerError, systemCode } from '../../errors/sidebearer-error.ts';
 import type { ClientListener, ClientMessage } from '../message.ts';
 import { renderRawProblem } from '../problem.ts';
 import { type ClientHost, StandardClient } from './client.ts';
 import type { H2Session } from './h2-session.ts';
+import { endGently, linger } from './lingering.ts';
 import { Pipeline, type PipelineHost } from './pipeline.ts';
 import { watchForPreface } from './preface.ts';
 
@@ -43,9 +44,6 @@ interface Connection {
   /** Present where the client speaks HTTP/2. */
   h2: H2Session | undefined;
 }
-
-/** So long the rest of an upload is read and thrown away after the answer, so that the answer is not lost to a reset. */
-const LINGER_MS = 10_000;
 
 export function createStandardServer(options: StandardServerOptions): StandardServer {
   const connections = new Map<Socket, Connection>();
@@ -238,32 +236,4 @@ function isUnknownMethod(thrown: Error): boolean {
   const packet = thrown.rawPacket.toString('latin1');
   const line = packet.slice(packet.lastIndexOf('\n', Math.max(0, at - 1)) + 1);
   return /^[\w!#$%&'*+.^`|~-]+ [^\s]+ HTTP\/1\.[01]\r\n/.test(line);
-}
-
-/**
- * Ends our side and throws away what still comes, until the client has ended its own. Closed at once, with bytes unread,
- * a connection is reset, and the answer that is on its way is lost with it (RFC 9112 §9.6).
- */
-function endGently(clock: Clock, socket: Socket, last?: Buffer): void {
-  // The parser gets no more of it: whatever it is, it would be kept for an answer that never comes.
-  for (const event of ['data', 'pause', 'resume']) socket.removeAllListeners(event);
-  socket.on('error', () => undefined);
-  socket.on('data', () => undefined);
-  socket.resume();
-  if (last === undefined) socket.end();
-  else socket.end(last);
-  const timer = clock.after(LINGER_MS, () => socket.destroy(), { background: true });
-  socket.once('close', () => timer.cancel());
-}
-
-function linger(clock: Clock, socket: Socket, request: IncomingMessage): void {
-  // In the turn of its head even a request without a body is not complete yet.
-  setImmediate(() => {
-    request.removeAllListeners('data');
-    request.resume();
-    if (request.complete || socket.destroyed) return;
-    const timer: Timer = clock.after(LINGER_MS, () => socket.destroy(), { background: true });
-    request.once('end', () => timer.cancel());
-    socket.once('close', () => timer.cancel());
-  });
 }
