@@ -50,9 +50,14 @@ function changed(url: URL, change: (parameters: URLSearchParams) => void): strin
 // --- the callback ---------------------------------------------------------------------------------------------------
 
 /** Asks as a browser and as a program; each is answered with the code, its status, and counted. */
-async function assertRefused(t: Test, code: ErrorCode, ask: (accept: string) => Promise<Response>): Promise<void> {
+async function assertRefused(
+  t: Test,
+  code: ErrorCode,
+  ask: (accept: string) => Promise<Response>,
+  accepts: readonly string[] = ['text/html', 'application/json'],
+): Promise<void> {
   const { status: expected, next } = catalogue[code];
-  for (const accept of ['text/html', 'application/json']) {
+  for (const accept of accepts) {
     const before = await counted(code);
     const response = await ask(accept);
     const text = await response.text();
@@ -167,7 +172,8 @@ t.test('the oauth port: unknown pages, methods, hosts, origins, forms', async (t
   await assertRefused(t, 'origin_forbidden', post({ ...form, origin: 'https://elsewhere.example' }, 'credential=demo'));
   await assertRefused(t, 'origin_forbidden', post(form, 'credential=demo'));
   await assertRefused(t, 'admin_request_malformed', post({ ...form, origin: oauthUrl }, 'nothing=here'));
-  await assertRefused(t, 'admin_request_malformed', post({ 'content-type': 'application/json' }, '{"credential":'));
+  const json = { 'content-type': 'application/json' };
+  await assertRefused(t, 'admin_request_malformed', post(json, '{"credential":'), ['application/json']);
   await assertRefused(t, 'admin_request_too_large', post({ ...form, origin: oauthUrl }, 'x'.repeat(20_000)));
   const before = await counted('host_forbidden');
   t.match(
