@@ -139,6 +139,7 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
         },
         replayMaxBodyBytes: route.replay.maxBody,
         http2: route.http2,
+        forwarding: { forwarded: route.forwarded, via: route.via },
         way: ways.ofRoutes[index],
       };
     }),

@@ -72,6 +72,16 @@ const route = z.strictObject({
     'auto',
     'HTTP/2 to the upstream: where an https one offers it, `never`, or `prior-knowledge` for a plain http one that speaks nothing else.',
   ),
+  forwarded: setting(
+    choice(['none', 'x-forwarded', 'forwarded']),
+    'none',
+    'Tells the upstream the client’s address, `Host` and scheme: `x-forwarded` (`X-Forwarded-For` appended to the client’s own, `-Host` and `-Proto` in place of it) or `forwarded` (RFC 7239, appended). `none`: the client’s own pass unchanged.',
+  ),
+  via: setting(
+    flag(),
+    false,
+    'Appends `1.1 sidebearer` to `Via` on requests (RFC 9110 §7.6.3). `false`: the client’s own passes unchanged.',
+  ),
   tls: group(
     {
       ...tlsShape('the upstream'),

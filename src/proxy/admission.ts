@@ -4,6 +4,7 @@ import type { Bearer } from '../credentials/bearer.ts';
 import type { Way } from '../egress/way.ts';
 import { SidebearerError } from '../errors/sidebearer-error.ts';
 import { type ClientToken, createClientCheck } from './client-token.ts';
+import { createForwarding, type Forwarding, type ForwardingOptions } from './forwarding.ts';
 import { createInjectedNames, type RequestFacts, readRequestFacts } from './headers.ts';
 import type { RequestHead, Upstream } from './message.ts';
 import { createRouter } from './router.ts';
@@ -26,6 +27,8 @@ export interface RouteOptions {
   /** The largest request body that a 401 may replay; 0: none. */
   readonly replayMaxBodyBytes: number;
   readonly http2: 'auto' | 'never' | 'prior-knowledge';
+  /** What the upstream is told about the way a request took; absent: nothing. */
+  readonly forwarding?: ForwardingOptions | undefined;
   /** Egress and TLS to the upstream, upgrades included; absent: straight out, trusting what Node trusts. */
   readonly way?: Way | undefined;
 }
@@ -39,6 +42,7 @@ export interface Route {
   readonly basePath: string;
   readonly bearer: Bearer;
   readonly injected: ReadonlySet<string>;
+  readonly forwarding: Forwarding | undefined;
   readonly upstream: Upstream;
 }
 
@@ -102,6 +106,7 @@ function compile(options: RouteOptions, upstream: Upstream, clients: ClientToken
     basePath: options.upstream.pathname,
     bearer: options.bearer,
     injected: createInjectedNames(injected),
+    forwarding: options.forwarding === undefined ? undefined : createForwarding(options.forwarding),
     upstream,
   };
 }

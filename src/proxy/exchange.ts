@@ -10,6 +10,7 @@ import type { AnswerListener, Attempt, AttemptStage, ClientListener, ClientMessa
 import type { ProxyObserver, ReplayOutcome } from './observer.ts';
 import { type Problem, renderProblem } from './problem.ts';
 import type { ReplayMemory } from './replay.ts';
+import { authorityOf } from './target.ts';
 
 export interface ExchangesOptions {
   readonly admit: Admit;
@@ -162,6 +163,7 @@ class Exchange implements ClientListener, AnswerListener {
       route.injected,
       authorization.rawHeaders,
     );
+    route.forwarding?.(rawHeaders, this.#client.arrival(), authorityOf(this.#client.target) ?? facts.host);
     this.#sent = authorization;
     this.#attemptEnded = false;
     this.#attempt = route.upstream.createAttempt(

@@ -9,6 +9,7 @@ import type { Authorization } from '../credentials/bearer.ts';
 import { createUpgradeAgent } from '../egress/upgrade-agent.ts';
 import { SidebearerError, systemCode, toSidebearerError } from '../errors/sidebearer-error.ts';
 import type { Admit, Admitted } from './admission.ts';
+import { arrivalOf } from './arrival.ts';
 import { Bridge } from './bridge.ts';
 import type { Exchanges } from './exchange.ts';
 import { handshakeHeaders, holdAnswer, sendAnswer } from './handshake-message.ts';
@@ -16,6 +17,7 @@ import { upstreamHeaders } from './headers.ts';
 import type { AttemptStage } from './message.ts';
 import type { ProxyObserver, ReplayOutcome } from './observer.ts';
 import { renderRawProblem } from './problem.ts';
+import { authorityOf } from './target.ts';
 import { upstreamError } from './upstream-error.ts';
 
 export interface HandshakeOptions {
@@ -165,10 +167,9 @@ export class Handshake {
     this.#sentMs = this.#options.clock.monotonicMs();
     // The library builds its request from these two.
     this.#request.url = admitted.path;
-    this.#request.headers = handshakeHeaders(
-      upstreamHeaders(this.#rawHeaders, facts.nominated, route.injected, authorization.rawHeaders),
-      upstream.host,
-    );
+    const headers = upstreamHeaders(this.#rawHeaders, facts.nominated, route.injected, authorization.rawHeaders);
+    route.forwarding?.(headers, arrivalOf(this.#socket, '1.1'), authorityOf(this.#target) ?? facts.host);
+    this.#request.headers = handshakeHeaders(headers, upstream.host);
     const target = {
       protocol: upstream.protocol,
       host: upstream.host,

@@ -14,8 +14,18 @@ export interface RequestHead {
   readonly rawHeaders: readonly string[];
 }
 
+/** How a request came to us. */
+export interface Arrival {
+  /** The client's; undefined where there is none, as on a unix socket. */
+  readonly address: string | undefined;
+  readonly version: '1.0' | '1.1' | '2.0';
+  readonly isSecure: boolean;
+}
+
 /** The client's side of one exchange. */
 export interface ClientMessage extends RequestHead {
+  /** Made when it is asked for. */
+  arrival(): Arrival;
   /** Delivers the body from here on, answering `Expect: 100-continue` before the first time. */
   resumeBody(): void;
   /** No chunk comes from here on until `resumeBody`; the end may. The body begins paused. */

@@ -23,6 +23,11 @@ export function readTarget(target: string): Target {
   return { host, path: rest.startsWith('/') ? rest : `/${rest}` };
 }
 
+/** The authority of an absolute-form target, port included, in the client's spelling. */
+export function authorityOf(target: string): string | undefined {
+  return /^https?:\/\/([^/?\\]*)/i.exec(target)?.[1];
+}
+
 /**
  * The name in a `Host` or authority, lower-cased, without port and final dot; undefined where it is none (empty,
  * userinfo, spaces, two colons outside brackets).

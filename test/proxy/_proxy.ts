@@ -5,6 +5,7 @@ import { type AddressInfo, connect, createServer as createNetServer, type Socket
 import { systemClock } from '../../src/clock.ts';
 import type { Authorization, Bearer } from '../../src/credentials/bearer.ts';
 import type { SidebearerError } from '../../src/errors/sidebearer-error.ts';
+import type { ListenAddress } from '../../src/listen.ts';
 import type { RouteOptions } from '../../src/proxy/admission.ts';
 import { createProxyListener, type ProxyLimits } from '../../src/proxy/listener.ts';
 import type { ProxyObserver, ReplayOutcome, RequestEnd } from '../../src/proxy/observer.ts';
@@ -109,12 +110,13 @@ export async function startProxy(
     limits?: Partial<ProxyLimits>;
     hosts?: string[];
     bearer?: FakeBearer;
+    address?: ListenAddress;
   } = {},
 ): Promise<ProxyUnderTest> {
   const bearer = change.bearer ?? createFakeBearer();
   const observer = createRecorder();
   const listener = createProxyListener({
-    address: { host: '127.0.0.1', port: 0 },
+    address: change.address ?? { host: '127.0.0.1', port: 0 },
     routes: change.routes?.(bearer) ?? [createRoute(upstream, bearer, change.route)],
     hosts: change.hosts ?? [],
     limits: { ...limits, ...change.limits },

@@ -3,7 +3,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { SidebearerError } from '../../errors/sidebearer-error.ts';
-import type { ClientListener, ClientMessage } from '../message.ts';
+import { arrivalOf } from '../arrival.ts';
+import type { Arrival, ClientListener, ClientMessage } from '../message.ts';
 
 /** What a message needs of the server that it came by. */
 export interface ClientHost {
@@ -80,6 +81,10 @@ export class StandardClient implements ClientMessage {
     if (this.#isOver) return;
     this.#response.shouldKeepAlive = false;
     this.#listener?.broken(error);
+  }
+
+  arrival(): Arrival {
+    return arrivalOf(this.socket, this.isHttp10 ? '1.0' : '1.1');
   }
 
   resumeBody(): void {

@@ -1,7 +1,8 @@
 // The client's side of one exchange on a stream of HTTP/2. It frames, flushes and ends; what messages mean is the
 // exchange's business. A reset never looks like an end, in either direction.
 import { constants, type ServerHttp2Stream } from 'node:http2';
-import type { ClientListener, ClientMessage } from '../message.ts';
+import { arrivalOf } from '../arrival.ts';
+import type { Arrival, ClientListener, ClientMessage } from '../message.ts';
 import { firstValue, h1RequestHead, h2Headers, isWritable } from './h2-headers.ts';
 
 const { NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR } = constants;
@@ -45,6 +46,10 @@ export class H2Client implements ClientMessage {
   /** @param begin may already answer */
   attach(begin: (client: ClientMessage) => ClientListener): void {
     this.#listener = begin(this);
+  }
+
+  arrival(): Arrival {
+    return arrivalOf(this.#stream.session?.socket, '2.0');
   }
 
   resumeBody(): void {
