@@ -23,6 +23,7 @@ import { createOAuthServer } from './oauth/server.ts';
 import type { Grant, Provider } from './providers/provider.ts';
 import type { ClientToken } from './proxy/client-token.ts';
 import { createProxyListener } from './proxy/listener.ts';
+import { openListenerTls } from './proxy/listener-tls.ts';
 import { createPlaintextSealing, createSealing, parseSealKey } from './stores/sealing.ts';
 import type { Sealing, Store } from './stores/store.ts';
 import { createLogger, type Logger } from './telemetry/logger.ts';
@@ -61,6 +62,7 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
     base: { service: 'sidebearer' },
   });
   const ways = await openWays(config, clock);
+  const listenerTls = await openListenerTls({ ...config.listen.tls, clientCa: config.listen.clients.ca });
   const names = Object.keys(config.credentials);
   const credentials = new Map<string, Refresher>();
   const statuses = () => [...credentials.values()].map((credential) => credential.status());
@@ -144,6 +146,7 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
       };
     }),
     hosts: config.listen.hosts,
+    tls: listenerTls,
     clients: clientTokenOf(config.listen.clients),
     limits: {
       inFlight: config.limits.inFlight,

@@ -12,6 +12,7 @@ export function checkRules(data: unknown): Verdict {
   const verdict: Verdict = { findings: [], cautions: [] };
   const config = asMapping(data);
   checkListeners(asMapping(config['listen']), verdict);
+  checkListenerTls(asMapping(config['listen']), verdict);
   checkClients(asMapping(asMapping(config['listen'])['clients']), verdict);
   if (config['credentials'] !== undefined && Object.keys(asMapping(config['credentials'])).length === 0) {
     verdict.findings.push({ code: 'config_value_missing', path: ['credentials'], message: 'expected at least one' });
@@ -61,6 +62,18 @@ function checkListeners(listen: Mapping, { findings }: Verdict): void {
 
 function isWildcard({ address }: { address: string }): boolean {
   return address === '0.0.0.0' || address === '::';
+}
+
+/** A client certificate is shown in a handshake, and without TLS there is none: everybody would be let in. */
+function checkListenerTls(listen: Mapping, { findings }: Verdict): void {
+  const tls = asMapping(listen['tls']);
+  const path = ['listen', 'tls'];
+  checkPair(tls, 'cert', 'key', (below, message) => {
+    findings.push({ code: 'config_value_missing', path: [...path, ...below], message });
+  });
+  if (asMapping(listen['clients'])['ca'] === undefined || tls['cert'] !== undefined || tls['key'] !== undefined) return;
+  const message = 'expected `cert` and `key`: listen.clients.ca needs TLS on the proxy’s listener';
+  findings.push({ code: 'config_value_missing', path, message });
 }
 
 /** A header that is not sent on, or that Node itself reads, can carry no token. */

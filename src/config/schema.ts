@@ -136,15 +136,26 @@ export const configSchema = z.strictObject({
         'Metrics and probes: `host:port` or `unix:/path`.',
       ),
       hosts: setting(z.array(hostName()), [], '`Host` names that the proxy serves; empty: any.'),
+      tls: group(
+        {
+          cert: optional(line('the path of a PEM file'), 'Certificate of the proxy with its chain, in PEM.'),
+          key: optional(line('the path of a PEM file'), 'The key of that certificate, in PEM, unencrypted.'),
+        },
+        'TLS on the proxy’s listener, HTTP/1.1 and HTTP/2 by ALPN. Both settings or neither: then it is plain.',
+      ),
       clients: group(
         {
+          ca: optional(
+            line('the path of a PEM file'),
+            'Authorities, in PEM, of which every client must show a certificate in its TLS handshake; needs `listen.tls`.',
+          ),
           header: optional(
             text('a header name', headerNamePattern),
             'Header in which every client must show the token; it is not sent on.',
           ),
           token: optional(secretToken(), 'The token that clients must show: the header’s whole value.'),
         },
-        'Who may call the proxy, where it listens beyond loopback. Both settings or neither.',
+        'Who may call the proxy, where it listens beyond loopback: `ca`, or `header` and `token`, or all of them.',
       ),
     },
     'The three listeners.',

@@ -32,7 +32,7 @@ export async function openTlsFiles(files: TlsFiles, setting: string): Promise<Tl
   if (ca === undefined && cert === undefined && key === undefined && serverName === undefined) return undefined;
   const read = async (name: 'ca' | 'cert' | 'key'): Promise<string | undefined> => {
     const path = files[name];
-    return path === undefined ? undefined : await readText(path, `${setting}.${name}`);
+    return path === undefined ? undefined : await readPem(path, `${setting}.${name}`);
   };
   const [caText, certText, keyText] = await Promise.all([read('ca'), read('cert'), read('key')]);
   if (ca !== undefined && caText !== undefined) assertCertificates(caText, ca, `${setting}.ca`);
@@ -47,32 +47,43 @@ export async function openTlsFiles(files: TlsFiles, setting: string): Promise<Tl
     return { secureContext, serverName };
   } catch (thrown) {
     // The certificates were read already: it is the key, or the two do not belong together.
-    throw unusable(`${setting}.key`, key ?? '', 'it is no unencrypted key in PEM, or not the one of the certificate', {
-      code: systemCode(thrown),
-    });
+    throw unusableTlsFile(
+      `${setting}.key`,
+      key ?? '',
+      'it is no unencrypted key in PEM, or not the one of the certificate',
+      {
+        code: systemCode(thrown),
+      },
+    );
   }
 }
 
-async function readText(path: string, setting: string): Promise<string> {
+/** @throws tls_file_unusable */
+export async function readPem(path: string, setting: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (thrown) {
-    throw unusable(setting, path, 'it cannot be read', { code: systemCode(thrown) });
+    throw unusableTlsFile(setting, path, 'it cannot be read', { code: systemCode(thrown) });
   }
 }
 
-/** Node passes over what is no certificate without a word. */
-function assertCertificates(text: string, path: string, setting: string): void {
+/** Node passes over what is no certificate without a word. @throws tls_file_unusable */
+export function assertCertificates(text: string, path: string, setting: string): void {
   const blocks = text.match(/-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[^-]*-----END /g) ?? [];
-  if (blocks.length === 0) throw unusable(setting, path, 'it holds no certificate in PEM', {});
+  if (blocks.length === 0) throw unusableTlsFile(setting, path, 'it holds no certificate in PEM', {});
   try {
     for (const block of blocks) new X509Certificate(`${block}CERTIFICATE-----\n`);
   } catch {
-    throw unusable(setting, path, 'a certificate in it cannot be read', {});
+    throw unusableTlsFile(setting, path, 'a certificate in it cannot be read', {});
   }
 }
 
-function unusable(setting: string, path: string, reason: string, { code }: { code?: string | undefined }) {
+export function unusableTlsFile(
+  setting: string,
+  path: string,
+  reason: string,
+  { code }: { code?: string | undefined },
+) {
   return new SidebearerError('tls_file_unusable', {
     setting,
     path,

@@ -888,6 +888,20 @@ export const catalogue = {
     message: 'The token that the client shows is not the one of this proxy',
     next: 'Send the value of listen.clients.token, once.',
   },
+  client_certificate_refused: {
+    layer: 'proxy',
+    status: 403,
+    outcome: 'rejected',
+    message: 'A client showed no certificate that listen.clients.ca has signed; its handshake was refused',
+    next: 'Give the client a certificate of that authority which has not expired.',
+  },
+  client_tls_failed: {
+    layer: 'proxy',
+    status: 400,
+    outcome: 'rejected',
+    message: 'A client’s TLS handshake with the proxy failed',
+    next: 'Call the proxy by https, with TLS 1.2 or later, trusting the certificate of listen.tls.',
+  },
   request_expectation_unknown: {
     layer: 'proxy',
     status: 417,

@@ -2,6 +2,7 @@
 // headers that go upstream, and an answer that is no 101, held and passed on byte for byte.
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import { cutOff } from './cut-off.ts';
 import { clientHeaders } from './headers.ts';
 
 /** So much of a held answer's body is read; the rest waits at the upstream. */
@@ -37,10 +38,7 @@ export function sendAnswer(answer: IncomingMessage, held: readonly Buffer[], soc
   socket.on('close', () => answer.destroy());
   const end = (): void => void socket.end(() => socket.destroy());
   // Without a length the end of the connection delimits it; then only a reset tells that it is not whole.
-  const cut = (): void => {
-    if (socket.remotePort === undefined) socket.destroy();
-    else socket.resetAndDestroy();
-  };
+  const cut = (): void => cutOff(socket);
   if (answer.readableEnded) {
     end();
   } else if (answer.destroyed) {

@@ -6,6 +6,7 @@ import { type BoundAddress, bind, type ListenAddress } from '../listen.ts';
 import { createAdmission, type RouteOptions } from './admission.ts';
 import type { ClientToken } from './client-token.ts';
 import { createExchanges } from './exchange.ts';
+import type { ListenerTls } from './listener-tls.ts';
 import type { Upstream } from './message.ts';
 import type { ProxyObserver } from './observer.ts';
 import { createReplayMemory } from './replay.ts';
@@ -30,6 +31,8 @@ export interface ProxyListenerOptions {
   readonly routes: readonly RouteOptions[];
   /** Names that may stand in `Host`, and then no cross-site page may call; empty: any. */
   readonly hosts: readonly string[];
+  /** Absent: plain. */
+  readonly tls?: ListenerTls | undefined;
   /** What every client must show; absent: nothing. */
   readonly clients?: ClientToken | undefined;
   readonly limits: ProxyLimits;
@@ -77,6 +80,7 @@ export function createProxyListener(options: ProxyListenerOptions): ProxyListene
   const carrier = createStandardServer({
     clock,
     maxWaiting: limits.inFlight,
+    tls: options.tls,
     headerBytes: limits.headerBytes,
     headerTimeoutMs: limits.headerTimeoutMs,
     keepAliveMs: limits.keepAliveMs,
@@ -102,7 +106,10 @@ export function createProxyListener(options: ProxyListenerOptions): ProxyListene
   };
 
   return {
-    listen: () => bind(carrier.server, options.address, 'listen.proxy'),
+    async listen() {
+      const { url, address } = await bind(carrier.server, options.address, 'listen.proxy');
+      return { url: options.tls === undefined ? url : url.replace(/^http:/, 'https:'), address };
+    },
     close,
     get inFlight() {
       return exchanges.inFlight;

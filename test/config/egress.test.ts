@@ -92,6 +92,21 @@ const mistakes: readonly (readonly [string, string, readonly string[]])[] = [
     ['4:24 config_value_invalid routes[0].tls.serverName'],
   ],
   [
+    'a client CA on a plain listener',
+    `${minimal}listen: { clients: { ca: /ca.pem } }\n`,
+    ['9:1 config_value_missing listen.tls'],
+  ],
+  [
+    'a client CA with half of what its listener needs',
+    `${minimal}listen: { tls: { cert: /a }, clients: { ca: /ca.pem } }\n`,
+    ['9:11 config_value_missing listen.tls.key'],
+  ],
+  [
+    'a key of the listener without its certificate',
+    `${minimal}listen: { tls: { key: /a } }\n`,
+    ['9:11 config_value_missing listen.tls.cert'],
+  ],
+  [
     'a header without a token',
     `${minimal}listen: { clients: { header: X } }\n`,
     ['9:11 config_value_missing listen.clients.token'],

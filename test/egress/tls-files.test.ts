@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { openTlsFiles } from '../../src/egress/tls-files.ts';
 import { SidebearerError } from '../../src/errors/sidebearer-error.ts';
+import { openListenerTls } from '../../src/proxy/listener-tls.ts';
 import { createAuthority } from '../providers/_certificate.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sidebearer-tls-'));
@@ -28,6 +29,22 @@ t.test('what is set is read; where nothing is, there is nothing', async (t) => {
     serverName: 'name.test',
   });
   t.match(await openTlsFiles({ serverName: 'name.test' }, 'tls'), { serverName: 'name.test' });
+});
+
+t.test('the listener’s own are read; without them it is plain', async (t) => {
+  t.equal(await openListenerTls({}), undefined);
+  t.strictSame(await openListenerTls({ cert, key }), { cert: one.cert, key: one.key, clientCa: undefined });
+  t.match(await openListenerTls({ cert, key, clientCa: ca }), { clientCa: authority.cert });
+  for (const [files, setting] of [
+    [{ cert: join(folder, 'absent'), key }, 'listen.tls.cert'],
+    [{ cert: key, key }, 'listen.tls.cert'],
+    [{ cert, key: cert }, 'listen.tls.key'],
+    [{ cert, key, clientCa: key }, 'listen.clients.ca'],
+  ] as const) {
+    const error: unknown = await openListenerTls(files).catch((thrown: unknown) => thrown);
+    t.match(error, { code: 'tls_file_unusable', details: { setting, path: folder } });
+    t.notMatch(JSON.stringify(error), one.key.split('\n')[1] ?? '');
+  }
 });
 
 const wrong: readonly (readonly [string, object, string])[] = [

@@ -8,6 +8,7 @@ import type { SidebearerError } from '../../src/errors/sidebearer-error.ts';
 import type { ListenAddress } from '../../src/listen.ts';
 import type { RouteOptions } from '../../src/proxy/admission.ts';
 import { createProxyListener, type ProxyLimits } from '../../src/proxy/listener.ts';
+import type { ListenerTls } from '../../src/proxy/listener-tls.ts';
 import type { ProxyObserver, ReplayOutcome, RequestEnd } from '../../src/proxy/observer.ts';
 
 /** What a test registers its endings with. */
@@ -111,6 +112,7 @@ export async function startProxy(
     hosts?: string[];
     bearer?: FakeBearer;
     address?: ListenAddress;
+    tls?: ListenerTls;
   } = {},
 ): Promise<ProxyUnderTest> {
   const bearer = change.bearer ?? createFakeBearer();
@@ -119,6 +121,7 @@ export async function startProxy(
     address: change.address ?? { host: '127.0.0.1', port: 0 },
     routes: change.routes?.(bearer) ?? [createRoute(upstream, bearer, change.route)],
     hosts: change.hosts ?? [],
+    tls: change.tls,
     limits: { ...limits, ...change.limits },
     observer,
     clock: systemClock,

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { SidebearerError } from '../../errors/sidebearer-error.ts';
 import { arrivalOf } from '../arrival.ts';
+import { cutOff } from '../cut-off.ts';
 import type { Arrival, ClientListener, ClientMessage } from '../message.ts';
 
 /** What a message needs of the server that it came by. */
@@ -174,7 +175,7 @@ export class StandardClient implements ClientMessage {
     this.#over();
     const { socket } = this;
     // Where only the connection's end delimits the answer, a FIN would be a clean end.
-    if (this.isHttp10 && socket.remotePort !== undefined) socket.resetAndDestroy();
+    if (this.isHttp10) cutOff(socket);
     else socket.destroy();
   }
 

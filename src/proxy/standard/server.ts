@@ -5,6 +5,7 @@ import { Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../../clock.ts';
 import { SidebearerError, systemCode } from '../../errors/sidebearer-error.ts';
+import type { ListenerTls } from '../listener-tls.ts';
 import type { ClientListener, ClientMessage } from '../message.ts';
 import { renderRawProblem } from '../problem.ts';
 import { type ClientHost, StandardClient } from './client.ts';
@@ -12,11 +13,14 @@ import type { H2Session } from './h2-session.ts';
 import { endGently, linger } from './lingering.ts';
 import { Pipeline, type PipelineHost } from './pipeline.ts';
 import { watchForPreface } from './preface.ts';
+import { createTlsEntrance } from './tls-entrance.ts';
 
 export interface StandardServerOptions {
   readonly clock: Clock;
   /** Pipelined requests that wait for the one before them, on all connections. */
   readonly maxWaiting: number;
+  /** Absent: plain. */
+  readonly tls?: ListenerTls | undefined;
   readonly headerBytes: number;
   readonly headerTimeoutMs: number;
   /** How long an idle connection is kept. */
@@ -126,7 +130,7 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
     else if (isDraining) connection.h2.drain();
   };
 
-  server.on('connection', (socket: Socket) => {
+  const accept = (socket: Socket): void => {
     const pipeline = new Pipeline(pipelines, socket);
     const connection: Connection = { pipeline, isUpgraded: false, h2: undefined };
     connections.set(socket, connection);
@@ -142,7 +146,16 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
       http1: serveHttp1,
       http2: () => void serveHttp2(socket, connection),
     });
-  });
+  };
+  const entrance =
+    options.tls &&
+    createTlsEntrance({
+      tls: options.tls,
+      handshakeTimeoutMs: options.headerTimeoutMs,
+      entered: accept,
+      failed: options.failed,
+    });
+  server.on('connection', entrance?.take ?? accept);
   server.on('request', (request, response) => begin(request, response, false));
   server.on('checkContinue', (request, response) => begin(request, response, true));
   server.on('checkExpectation', (request, response) => begin(request, response, true));
@@ -190,12 +203,14 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
           server.close();
           resolve();
         });
+        entrance?.close();
         for (const [socket, connection] of connections) {
           if (connection.h2 !== undefined) connection.h2.close();
           else if (connection.pipeline.isFree && !connection.isUpgraded) socket.destroySoon();
         }
       }),
     destroy() {
+      entrance?.close();
       for (const socket of connections.keys()) socket.destroy();
     },
   };
