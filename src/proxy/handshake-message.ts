@@ -2,8 +2,10 @@
 // headers that go upstream, and an answer that is no 101, held and passed on byte for byte.
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Clock } from '../clock.ts';
 import { cutOff } from './cut-off.ts';
 import { clientHeaders } from './headers.ts';
+import { endLast } from './last-answer.ts';
 
 /** So much of a held answer's body is read; the rest waits at the upstream. */
 const HELD_BODY_BYTES = 64 * 1024;
@@ -29,14 +31,14 @@ export function holdAnswer(answer: IncomingMessage): { release(): readonly Buffe
 }
 
 /** Writes an answer to the client's bare socket, as the last one on its connection. @param held what came of its body */
-export function sendAnswer(answer: IncomingMessage, held: readonly Buffer[], socket: Socket): void {
+export function sendAnswer(answer: IncomingMessage, held: readonly Buffer[], socket: Socket, clock: Clock): void {
   let head = `HTTP/1.1 ${answer.statusCode} ${answer.statusMessage ?? ''}\r\n`;
   const headers = clientHeaders(answer.rawHeaders, answer.statusCode ?? 0, false);
   for (let i = 0; i < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;
   socket.write(`${head}Connection: close\r\n\r\n`, 'latin1');
   for (const chunk of held) socket.write(chunk);
   socket.on('close', () => answer.destroy());
-  const end = (): void => void socket.end(() => socket.destroy());
+  const end = (): void => endLast(socket, clock);
   // Without a length the end of the connection delimits it; then only a reset tells that it is not whole.
   const cut = (): void => cutOff(socket);
   if (answer.readableEnded) {

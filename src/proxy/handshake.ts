@@ -14,6 +14,7 @@ import { Bridge } from './bridge.ts';
 import type { Exchanges } from './exchange.ts';
 import { handshakeHeaders, holdAnswer, sendAnswer } from './handshake-message.ts';
 import { upstreamHeaders } from './headers.ts';
+import { endLast } from './last-answer.ts';
 import type { AttemptStage } from './message.ts';
 import type { ProxyObserver, ReplayOutcome } from './observer.ts';
 import { renderRawProblem } from './problem.ts';
@@ -295,7 +296,7 @@ export class Handshake {
 
   #pass(answer: IncomingMessage, held: readonly Buffer[]): void {
     this.#finish(answer.statusCode ?? 502, false);
-    sendAnswer(answer, held, this.#socket);
+    sendAnswer(answer, held, this.#socket, this.#options.clock);
   }
 
   #judgeReplay(status: number): void {
@@ -322,7 +323,7 @@ export class Handshake {
   #refuse(error: SidebearerError, status = error.row.status): void {
     this.#finish(status, false, error);
     this.#discard();
-    this.#socket.end(renderRawProblem(error, status), () => this.#socket.destroy());
+    endLast(this.#socket, this.#options.clock, renderRawProblem(error, status));
   }
 
   #finish(status: number, isAborted: boolean, error?: SidebearerError): void {

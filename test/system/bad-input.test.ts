@@ -195,8 +195,10 @@ function sendRaw(url: string, bytes: string): Promise<string> {
     // An answer of ours on a connection that is kept.
     if (/^content-length: 0*[1-9]/im.test(received) && received.endsWith('}')) socket.end();
   });
-  socket.on('error', () => undefined);
-  socket.setTimeout(5_000, () => socket.destroy());
+  socket.on('error', (error) => {
+    received += `[${error.message}]`;
+  });
+  socket.setTimeout(20_000, () => socket.destroy(new Error('no answer within 20 s')));
   socket.write(bytes, 'latin1');
   return new Promise((resolve) => {
     socket.on('close', () => resolve(received));

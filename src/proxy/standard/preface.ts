@@ -7,8 +7,9 @@ const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 
 export interface PrefaceOptions {
   readonly clock: Clock;
-  /** A connection that has not told by then is ended. */
   readonly timeoutMs: number;
+  /** It began, and has not told by then. A connection that never said anything is ended. */
+  readonly late: (socket: Socket) => void;
   /** Takes the connection over: paused, none of its bytes read. */
   readonly http1: (socket: Socket) => void;
   /** The same; the whole preface waits in it. */
@@ -17,9 +18,22 @@ export interface PrefaceOptions {
 
 export function watchForPreface(socket: Socket, options: PrefaceOptions): void {
   let seen: Buffer | undefined;
-  const timer = options.clock.after(options.timeoutMs, () => socket.destroy(), { background: true });
+  let isOver = false;
+  const timer = options.clock.after(
+    options.timeoutMs,
+    // What has come while others were served is read first: it came in time.
+    () => void setImmediate(expire),
+    { background: true },
+  );
 
+  const expire = (): void => {
+    if (isOver) return;
+    stop();
+    if (seen === undefined) socket.destroy();
+    else options.late(socket);
+  };
   const stop = (): void => {
+    isOver = true;
     timer.cancel();
     socket.off('data', look);
     socket.off('end', ended);

@@ -5,12 +5,13 @@ import { Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../../clock.ts';
 import { SidebearerError, systemCode } from '../../errors/sidebearer-error.ts';
+import { endLast } from '../last-answer.ts';
 import type { ListenerTls } from '../listener-tls.ts';
 import type { ClientListener, ClientMessage } from '../message.ts';
 import { renderRawProblem } from '../problem.ts';
 import { type ClientHost, StandardClient } from './client.ts';
 import type { H2Session } from './h2-session.ts';
-import { endGently, linger } from './lingering.ts';
+import { linger } from './lingering.ts';
 import { Pipeline, type PipelineHost } from './pipeline.ts';
 import { watchForPreface } from './preface.ts';
 import { createTlsEntrance } from './tls-entrance.ts';
@@ -82,7 +83,7 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
     start: (client) => client.attach(options.begin),
     refuse(socket, error) {
       options.failed(error);
-      endGently(options.clock, socket, renderRawProblem(error));
+      endLast(socket, options.clock, renderRawProblem(error));
     },
   };
 
@@ -144,6 +145,7 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
       clock: options.clock,
       timeoutMs: options.headerTimeoutMs,
       http1: serveHttp1,
+      late: () => pipeline.broken(new SidebearerError('request_timeout')),
       http2: () => void serveHttp2(socket, connection),
     });
   };
@@ -164,7 +166,7 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
     if (!isFree(socket)) return void socket.destroy();
     const error = new SidebearerError('request_method_refused');
     options.failed(error);
-    endGently(options.clock, socket, renderRawProblem(error));
+    endLast(socket, options.clock, renderRawProblem(error));
   });
   server.on('upgrade', (request, duplex: Duplex, head: Buffer) => {
     const socket = duplex as Socket;

@@ -2,6 +2,7 @@
 import { connect as connectTcp } from 'node:net';
 import t from 'tap';
 import {
+  codeOf,
   connectRaw,
   eventually,
   exchangeRaw,
@@ -315,7 +316,8 @@ t.test('a connection that says nothing, or half a preface, is ended in time', as
   const half = await connectRaw(t, proxy.port);
   half.send('PRI * HTTP/2.0');
   await Promise.all([silent.ended, half.ended]);
-  t.equal(half.received(), '');
+  t.equal(silent.received(), '');
+  t.equal(codeOf(half.received()), 'request_timeout');
 });
 
 t.test('what is no HTTP/2 after the preface ends the connection as `request_malformed`', async (t) => {
