@@ -45,7 +45,9 @@ let straightOut: Promise<Dispatcher> | undefined;
 
 /** undici is loaded with the first call, not with the program. */
 function defaultDispatcher(): Promise<Dispatcher> {
-  straightOut ??= import('undici').then(({ Agent }) => new Agent({ allowH2: false }));
+  // What switches verification off for the whole process is not for secrets.
+  const connect = { rejectUnauthorized: true };
+  straightOut ??= import('undici').then(({ Agent }) => new Agent({ allowH2: false, connect }));
   return straightOut;
 }
 

@@ -18,5 +18,4 @@ export function endLast(socket: Socket, clock: Clock, bytes?: Buffer): void {
   if (socket.destroyed) return;
   const timer = clock.after(LINGER_MS, () => socket.destroy(), { background: true });
   socket.once('close', () => timer.cancel());
-  socket.once('end', () => socket.destroySoon());
 }

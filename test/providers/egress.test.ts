@@ -80,6 +80,26 @@ for (const [name, certificate] of refused) {
   );
 }
 
+t.test('a variable of the environment that switches verification off is not heard', async (t) => {
+  const before = process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
+  t.teardown(() => {
+    if (before === undefined) delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
+    else process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = before;
+  });
+  process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
+  const endpoint = await scripted(t, { certificate: createCertificate(), reply: () => jsonOf(200, tokens) });
+  const { origin } = endpoint;
+  for (const parts of [{ clock: systemClock }, await partsOf(t, { ca: authority.cert })]) {
+    const provider = oauth2At(origin, { ...client, revokeUrl: `${origin}/revoke` }, parts);
+    t.match(await callAll(provider), {
+      refresh: { code: 'token_endpoint_unreachable' },
+      exchange: { code: 'exchange_unreachable' },
+      revoke: { code: 'token_endpoint_unreachable' },
+    });
+  }
+  t.equal(endpoint.bytesReceived, 0);
+});
+
 t.test('a configured authority is trusted for a credential’s endpoints, and a certificate shown to them', async (t) => {
   const endpoint = await scripted(t, { certificate: authority.issue(here), reply: () => jsonOf(200, tokens) });
   const { origin } = endpoint;

@@ -311,3 +311,101 @@ t.test('shutdown: open WebSockets live through the grace and are then ended, not
   t.equal(proxy.observer.upgrades, 0);
   t.same(proxy.observer.failures, []);
 });
+
+t.test('a body on a handshake is refused with 400 `request_malformed`, before an upstream byte', async (t) => {
+  let connections = 0;
+  const upstream = await startRawUpstream(t, () => {
+    connections += 1;
+  });
+  const proxy = await startProxy(t, upstream.url);
+  for (const body of [
+    'Content-Length: 5\r\n\r\nhello',
+    'Content-Length: 5\r\n\r\n',
+    'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
+    'Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n',
+    'Content-Length: 1\r\nContent-Length: 1\r\n\r\nx',
+  ]) {
+    const answer = await exchangeRaw(t, proxy.port, handshake + body);
+    t.match(statusOf(answer), body.includes('gzip') ? 501 : 400, body);
+    t.match(codeOf(answer), /^request_(malformed|coding_unknown)$/, body);
+  }
+  t.equal(connections, 0);
+  t.equal(proxy.inFlight(), 0);
+});
+
+const offers: readonly (readonly [title: string, line: string, protocol: string])[] = [
+  ['another protocol', 'GET / HTTP/1.1', 'TLS/1.0'],
+  ['WebSocket and another', 'GET / HTTP/1.1', 'websocket, h2c'],
+  ['WebSocket with a version', 'GET / HTTP/1.1', 'websocket/13'],
+  ['WebSocket by POST', 'POST / HTTP/1.1', 'websocket'],
+  ['WebSocket on HTTP/1.0', 'GET / HTTP/1.0', 'websocket'],
+];
+
+for (const [title, line, protocol] of offers) {
+  t.test(`an offer of ${title} is not passed on, and the request is a plain one`, async (t) => {
+    const heads: string[] = [];
+    const upstream = await startRawUpstream(t, (socket) => {
+      onHead(socket, (head) => {
+        heads.push(head);
+        socket.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nplain');
+      });
+    });
+    const proxy = await startProxy(t, upstream.url);
+    const client = await connectRaw(t, proxy.port);
+    client.send(`${line}\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`);
+    await client.until(/plain$/);
+    t.notMatch(heads[0], /^(upgrade|connection: .*upgrade)/im);
+    t.equal(proxy.observer.upgrades, 0);
+  });
+}
+
+t.test(
+  'an open WebSocket lives on when the token is renewed, and the next one is opened with the new one',
+  async (t) => {
+    const heads: string[] = [];
+    const upstream = await startRawUpstream(t, (socket) => {
+      socket.once('data', (chunk: Buffer) => {
+        heads.push(chunk.toString('latin1'));
+        socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+        socket.on('data', (bytes: Buffer) => socket.write(`echo ${bytes}.`));
+      });
+    });
+    const proxy = await startProxy(t, upstream.url);
+    const old = await connectRaw(t, proxy.port);
+    old.send(`${handshake}\r\n`);
+    await old.until(/\r\n\r\n$/);
+    proxy.bearer.current = token(2);
+    const next = await connectRaw(t, proxy.port);
+    next.send(`${handshake}\r\n`);
+    await next.until(/\r\n\r\n$/);
+    proxy.bearer.current = undefined;
+    for (const client of [old, next]) {
+      client.send('hello');
+      await client.until('echo hello.');
+    }
+    t.match(heads[0], /^authorization: Bearer token-1$/im);
+    t.match(heads[1], /^authorization: Bearer token-2$/im);
+    t.equal(proxy.observer.upgrades, 2);
+  },
+);
+
+t.test('shutdown ends open WebSockets the oldest first, and what is on its way arrives', async (t) => {
+  const upstream = await startRawUpstream(t, (socket) => {
+    socket.once('data', () => {
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nlast words');
+    });
+  });
+  const proxy = await startProxy(t, upstream.url);
+  const order: number[] = [];
+  const clients = [];
+  for (let index = 0; index < 4; index += 1) {
+    const client = await connectRaw(t, proxy.port);
+    client.send(`${handshake}\r\n`);
+    await client.until('last words');
+    client.socket.once('end', () => order.push(index));
+    clients.push(client);
+  }
+  await proxy.close({ minDrainMs: 0, maxDrainMs: 50 });
+  for (const client of clients) t.equal(await client.ended, 'clean');
+  t.strictSame(order, [0, 1, 2, 3]);
+});

@@ -1,5 +1,6 @@
 // TLS to the upstream: whose certificates are accepted, and that nobody else sees a byte of a request. The upstream
 // counts what comes out of its TLS.
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import t from 'tap';
 import type { RouteOptions } from '../../src/proxy/admission.ts';
 import { openWay, type WayChoice } from '../egress/_way.ts';
@@ -74,6 +75,44 @@ t.test('a configured authority is trusted, for requests and upgrades', async (t)
   for (const head of upstream.heads) t.match(head, /^authorization: Bearer token-1$/im);
   t.equal(upstream.heads.length, 3);
   t.equal(upstream.connections(), 2, 'requests share a connection');
+});
+
+t.test('next to a configured authority those that Node trusts stay trusted', async (t) => {
+  const known = getCACertificates('default');
+  t.teardown(() => setDefaultCACertificates(known));
+  setDefaultCACertificates([...known, other.cert]);
+  const configured = await startTlsUpstream(t, authority.issue(here));
+  const system = await startTlsUpstream(t, other.issue(here));
+  const neither = await startTlsUpstream(t, createAuthority('nobody').issue(here));
+  const { route } = await routeOf(t, { ca: authority.cert });
+  for (const [upstream, status] of [
+    [configured, 200],
+    [system, 200],
+    [neither, 502],
+  ] as const) {
+    const proxy = await startProxy(t, upstream.url, { route });
+    t.equal(statusOf(await exchangeRaw(t, proxy.port, requests['a GET'] ?? '')), status);
+  }
+  t.equal(neither.bytes(), 0);
+});
+
+t.test('a variable of the environment that switches verification off is not heard', async (t) => {
+  const before = process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
+  t.teardown(() => {
+    if (before === undefined) delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
+    else process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = before;
+  });
+  process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
+  const upstream = await startTlsUpstream(t, createCertificate());
+  for (const http2 of ['never', 'auto'] as const) {
+    for (const change of [{}, (await routeOf(t, { ca: authority.cert })).route]) {
+      const proxy = await startProxy(t, upstream.url, { route: { ...change, http2 } });
+      for (const [kind, request] of Object.entries(requests)) {
+        t.equal(codeOf(await exchangeRaw(t, proxy.port, request)), 'upstream_tls_failed', `${kind}, ${http2}`);
+      }
+    }
+  }
+  t.equal(upstream.bytes(), 0);
 });
 
 t.test('serverName is asked for and is what the certificate must be for', async (t) => {

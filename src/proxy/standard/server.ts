@@ -64,7 +64,7 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
     },
     endGently(socket) {
       // It is what Node's http calls after the last answer of a connection.
-      socket.destroySoon = () => endGently(options.clock, socket);
+      socket.destroySoon = () => endLast(socket, options.clock);
     },
     forget(client) {
       connections.get(client.socket)?.pipeline.ended(client);

@@ -45,7 +45,8 @@ export function createStandardUpstream(options: StandardUpstreamOptions): Upstre
 function connectorFor({ way, timeouts }: StandardUpstreamOptions, allowH2: boolean): Connector {
   const timeoutMs = timeouts.connectMs;
   if (way !== undefined) return createConnector({ way, timeoutMs, allowH2 });
-  return buildConnector({ timeout: timeoutMs, allowH2, preferH2: true });
+  // As in connector.ts: what switches verification off for the whole process is not for tokens.
+  return buildConnector({ timeout: timeoutMs, allowH2, preferH2: true, rejectUnauthorized: true });
 }
 
 function createHttp1Upstream({ origin, timeouts }: StandardUpstreamOptions, connector: Connector): Http1Upstream {

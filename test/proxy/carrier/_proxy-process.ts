@@ -2,6 +2,7 @@
 // its port; it ends when its standard input does.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import type { ProxyLimits } from '../../../src/proxy/listener.ts';
 import type { Scope } from '../_proxy.ts';
 import { type Carrier, carriers } from './_carriers.ts';
 
@@ -14,10 +15,14 @@ export interface ProxyProcess {
   held(): Promise<number>;
 }
 
-export async function startProxyProcess(scope: Scope, carrier: Carrier, upstream: string): Promise<ProxyProcess> {
-  const child = spawn(process.execPath, ['--expose-gc', import.meta.filename, carrier.name, upstream], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
+export async function startProxyProcess(
+  scope: Scope,
+  carrier: Carrier,
+  upstream: string,
+  limits: Partial<ProxyLimits> = {},
+): Promise<ProxyProcess> {
+  const run = [import.meta.filename, carrier.name, upstream, JSON.stringify(limits)];
+  const child = spawn(process.execPath, ['--expose-gc', ...run], { stdio: ['pipe', 'pipe', 'inherit'] });
   const exited = new Promise((resolve) => child.once('exit', resolve));
   scope.teardown(() => {
     child.stdin.end();
@@ -43,9 +48,10 @@ export async function startProxyProcess(scope: Scope, carrier: Carrier, upstream
 }
 
 if (process.argv[1] === import.meta.filename) {
-  const [, , name, upstream = ''] = process.argv;
+  const [, , name, upstream = '', limits = '{}'] = process.argv;
   const carrier = carriers.find((each) => each.name === name);
-  const { port } = (await carrier?.start({ teardown: () => undefined }, upstream)) ?? {};
+  const { port } =
+    (await carrier?.start({ teardown: () => undefined }, upstream, { limits: JSON.parse(limits) })) ?? {};
   process.stdin.on('end', () => process.exit());
   process.stdin.on('data', async () => {
     // Finalizers run, and what they free is collected the next time.

@@ -2,6 +2,7 @@
 import { codeOf, connectRaw, createFakeBearer, eventually, statusOf, token } from '../_proxy.ts';
 import { onEachCarrier } from './_carriers.ts';
 import { startOrigin } from './_origin.ts';
+import { startProxyProcess } from './_proxy-process.ts';
 
 const get = 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
 const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
@@ -95,3 +96,41 @@ onEachCarrier('those that wait for a token have their place, too', async (t, car
   for (const { resolve } of bearer.waits) resolve(token(2));
   for (const client of waiting) await client.until(/ok$/);
 });
+
+onEachCarrier(
+  'what is refused costs no memory, however much of it is sent, and serving goes on',
+  async (t, carrier) => {
+    let isHeld = true;
+    const origin = await startOrigin(t, () => (isHeld ? undefined : ok));
+    const proxy = await startProxyProcess(t, carrier, origin.url, { inFlight: 1 });
+    const busy = await connectRaw(t, proxy.port);
+    busy.send(get);
+    await eventually('the place is taken', () => origin.requests.length === 1);
+    const size = 1024 * 1024;
+    const head = `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n`;
+    const crowd = async (): Promise<void> => {
+      const clients = await Promise.all(Array.from({ length: 64 }, () => connectRaw(t, proxy.port)));
+      for (const client of clients) {
+        client.send(head);
+        client.send(Buffer.alloc(size));
+      }
+      for (const client of clients) {
+        t.equal(codeOf(await client.until(/\}$/)), 'overloaded');
+        client.socket.destroy();
+      }
+    };
+    // What the process takes once for having had connections at all is no matter of how much it is sent.
+    await crowd();
+    const before = await proxy.held();
+    for (let round = 0; round < 3; round += 1) await crowd();
+    const grown = ((await proxy.held()) - before) / size;
+    t.ok(grown < 16, `192 MiB were refused, ${grown.toFixed(1)} MiB are held`);
+    t.equal(origin.requests.length, 1, 'nothing of it was sent on');
+    isHeld = false;
+    busy.socket.destroy();
+    const again = await connectRaw(t, proxy.port);
+    await eventually('there is room', () => origin.connections[0]?.isClosed === true);
+    again.send(get);
+    await again.until(/ok$/);
+  },
+);
