@@ -309,9 +309,17 @@ t.test('Expect: 100-continue is answered when the upstream wants the body, and n
 });
 
 t.test('a final answer while the client still uploads reaches it, and the connection can be used again', async (t) => {
-  const upstream = await startUpstream(t, (request, response) => {
-    // It reads nothing: the upload stands still until the answer.
-    setTimeout(() => response.writeHead(413, { connection: 'close' }).end(`<${request.method}>`), 150);
+  const upstream = await startRawUpstream(t, (socket) => {
+    socket.once('data', (first) => {
+      // It reads nothing: the upload stands still until the answer. Then it reads on, or its end would be a reset.
+      socket.pause();
+      const answer = `<${first.toString('latin1').split(' ')[0]}>`;
+      const head = `HTTP/1.1 413 Payload Too Large\r\nContent-Length: ${answer.length}\r\nConnection: close\r\n\r\n`;
+      setTimeout(() => {
+        socket.end(head + answer);
+        socket.resume();
+      }, 150);
+    });
   });
   const proxy = await startProxy(t, upstream.url);
   const client = await connectRaw(t, proxy.port);
