@@ -76,9 +76,10 @@ export function createObtainedGrant(options: ObtainedGrantOptions): TokenSource 
       return { kind: 'failed', error: new SidebearerError('access_token_malformed', { credential }) };
     }
     generation += 1;
-    const { account } = result.answer;
+    // A refresh token beside it would never be used: it is not kept, nor is its end told.
+    const { refreshToken: _, grantExpiresAtMs: __, account, ...answer } = result.answer;
     host.publish(
-      { generation, tokens: mergeAnswer(undefined, result.answer), ...(account !== undefined && { account }) },
+      { generation, tokens: mergeAnswer(undefined, answer), ...(account !== undefined && { account }) },
       true,
     );
     return { kind: 'refreshed' };

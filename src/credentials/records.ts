@@ -16,6 +16,9 @@ import { fingerprint } from './fingerprint.ts';
 import type { CredentialObserver } from './observer.ts';
 import type { TokenSet } from './token-set.ts';
 
+/** What may stand in a header after the scheme. */
+const VISIBLE_ASCII = /^[\x21-\x7e]+$/;
+
 /** A record as it was read: the state that the next commit is based on. */
 export interface OpenRecord {
   readonly version: Version;
@@ -70,11 +73,14 @@ export function createRecords(options: RecordsOptions): Records {
     async read() {
       const { version, record } = await store.read(credential);
       if (record?.sealed === undefined) return { version, stored: record, tokens: undefined };
-      return {
-        version,
-        stored: record,
-        tokens: parseTokens(sealing.open(record.sealed, sealContext({ ...record, credential })), credential),
-      };
+      const tokens = parseTokens(sealing.open(record.sealed, sealContext({ ...record, credential })), credential);
+      if (tokens.accessToken === undefined || VISIBLE_ASCII.test(tokens.accessToken)) {
+        return { version, stored: record, tokens };
+      }
+      // Whoever wrote it, it is none: left in, requests would go out without any token. The refresh token may be good.
+      observer.failed(new SidebearerError('access_token_malformed', { credential }), credential);
+      const { accessToken: _, expiresAtMs: __, ...others } = tokens;
+      return { version, stored: record, tokens: others };
     },
 
     prepare(base, changeOrMake) {

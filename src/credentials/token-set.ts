@@ -31,6 +31,7 @@ export function usableUntilMs(tokens: TokenSet): number {
 /** The tokens after a refresh: what the answer gives, over what was there. */
 export function mergeAnswer(before: TokenSet | undefined, answer: TokenAnswer): TokenSet {
   const renewed = answer.accessToken !== undefined;
+  const isSameGrant = answer.refreshToken === undefined || answer.refreshToken === before?.refreshToken;
   return withoutUndefined({
     accessToken: renewed ? answer.accessToken : before?.accessToken,
     refreshToken: answer.refreshToken ?? before?.refreshToken,
@@ -38,8 +39,7 @@ export function mergeAnswer(before: TokenSet | undefined, answer: TokenAnswer): 
     expiresAtMs: renewed ? answer.expiresAtMs : before?.expiresAtMs,
     obtainedAtMs: renewed ? answer.obtainedAtMs : (before?.obtainedAtMs ?? answer.obtainedAtMs),
     // A rotated refresh token whose end is not told has an unknown end, not its predecessor's.
-    grantExpiresAtMs:
-      answer.grantExpiresAtMs ?? (answer.refreshToken === undefined ? before?.grantExpiresAtMs : undefined),
+    grantExpiresAtMs: answer.grantExpiresAtMs ?? (isSameGrant ? before?.grantExpiresAtMs : undefined),
   });
 }
 

@@ -104,6 +104,35 @@ t.test('an answer without a token is not final: access_token_malformed, then aga
   t.equal(tokenOf(p.refresher.authorization()), 'access-2');
 });
 
+t.test('a refresh token beside the answer is not kept, nor is its end told', async (t) => {
+  const world = createWorld();
+  t.teardown(() => world.end());
+  const p = await world.started({
+    source: ({ clock, breaker, observer, resumed }) => {
+      const client = world.provider.client(clock, resumed, 'jwt_bearer');
+      return createObtainedGrant({
+        credential: 'codex',
+        provider: {
+          ...client,
+          obtain: async (call) => ({
+            ...(await client.obtain(call)),
+            refreshToken: 'rt',
+            grantExpiresAtMs: clock.wallMs() + hour,
+          }),
+        },
+        breaker,
+        clock,
+        random: () => 0,
+        observer,
+        timeoutMs,
+        attempts,
+      });
+    },
+  });
+  t.equal(tokenOf(p.refresher.authorization()), 'access-1');
+  t.equal(p.refresher.status().grantExpiresAtMs, undefined);
+});
+
 t.test('a 401 obtains a new token once; a login is not for it: login_unsupported', async (t) => {
   const { world, start } = createTested(t);
   const p = await start();

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import { createRecords, type OpenRecord, type RecordChange } from '../../src/credentials/records.ts';
+import type { SidebearerError } from '../../src/errors/sidebearer-error.ts';
 import type { Bound } from '../../src/providers/provider.ts';
 import { createMemoryStore } from '../../src/stores/memory.ts';
 import { createSealing } from '../../src/stores/sealing.ts';
@@ -16,9 +17,11 @@ function createTested(key = randomBytes(32), configured: Bound = bound) {
   const store = createMemoryStore({ clock: createFakeClock() });
   const sealing = createSealing([key]);
   const writes: Observed[] = [];
+  const failures: string[] = [];
   const observer = {
     ...silent,
     storeWritten: (_: string, outcome: string) => void writes.push({ type: 'written', outcome }),
+    failed: (error: SidebearerError) => void failures.push(error.code),
   };
   const open = (credential: string, ours: Bound = configured) =>
     createRecords({ credential, bound: ours, store, sealing, observer });
@@ -28,6 +31,7 @@ function createTested(key = randomBytes(32), configured: Bound = bound) {
     records,
     open,
     writes,
+    failures,
     async write(change: RecordChange, base?: OpenRecord): Promise<OpenRecord | undefined> {
       return await records.commit(records.prepare(base ?? (await records.read()), change));
     },
@@ -210,6 +214,21 @@ t.test('of two commits on one reading one is a conflict; the same commit again i
     ['committed', 'conflict', 'committed'],
   );
 });
+
+for (const accessToken of ['a b', 'a\nx: y', 'é', '', '\u0000']) {
+  t.test(
+    `a stored access token like ${JSON.stringify(accessToken)} is access_token_malformed and is not handed out`,
+    async (t) => {
+      const { records, write, failures, stored } = createTested();
+      await write({ tokens: { ...tokens, accessToken } });
+      t.strictSame((await records.read()).tokens, { refreshToken: 'refresh', obtainedAtMs: 1_000 });
+      t.strictSame(failures, ['access_token_malformed']);
+      const { sealed } = await stored();
+      await write({ intent: undefined });
+      t.equal((await stored()).sealed, sealed, 'and what is stored stays as it is');
+    },
+  );
+}
 
 for (const [what, text] of Object.entries({
   'no JSON': 'access',

@@ -249,3 +249,20 @@ t.test('a record that is bound elsewhere sends nothing to anybody: record_bound_
   await p.refresher.accept(world.provider.login(), { replaceAccount: true });
   t.equal(p.refresher.status().state, 'fresh', 'a login ends it');
 });
+
+t.test(
+  'a stored access token that cannot stand in a header is never injected; the refresh token beside it serves',
+  async (t) => {
+    const world = createWorld();
+    t.teardown(() => world.end());
+    const { warnings: _, account, ...tokens } = world.provider.login();
+    const base = await world.record();
+    await world.records.commit(
+      world.records.prepare(base, { tokens: { ...tokens, accessToken: 'not\nascii' }, account }),
+    );
+    const p = await world.started();
+    t.ok(p.failures.includes('access_token_malformed'));
+    t.equal(tokenOf(p.refresher.authorization()), 'access-2');
+    t.strictSame(p.ends, ['refreshed']);
+  },
+);

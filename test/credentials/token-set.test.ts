@@ -38,6 +38,12 @@ t.test('a refresh token without an access token keeps the old access token with 
 t.test('the grant end stays while the refresh token does, and moves when it is told', (t) => {
   const answer = { accessToken: 'new', obtainedAtMs: 100_000, warnings: [] };
   t.equal(mergeAnswer(before, answer).grantExpiresAtMs, 900_000);
+  t.equal(
+    mergeAnswer(before, { ...answer, refreshToken: 'old-refresh' }).grantExpiresAtMs,
+    900_000,
+    'though told again',
+  );
+  t.equal(mergeAnswer(before, { ...answer, refreshToken: 'new-refresh' }).grantExpiresAtMs, undefined);
   t.equal(mergeAnswer(before, { ...answer, grantExpiresAtMs: 1_000_000 }).grantExpiresAtMs, 1_000_000);
   t.end();
 });

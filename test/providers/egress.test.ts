@@ -1,9 +1,11 @@
 // The provider's endpoints behind TLS of their own and behind an egress proxy that keeps every byte it is given: every
 // call of a credential takes its way, and where there is none, nothing was sent.
+import { generateKeyPairSync } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../src/clock.ts';
 import { createEndpointDispatcher } from '../../src/egress/connector.ts';
 import { SidebearerError } from '../../src/errors/sidebearer-error.ts';
+import type { OAuth2Options } from '../../src/providers/oauth2.ts';
 import { createOidcProvider } from '../../src/providers/oidc.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { type ConnectProxyScript, startConnectProxy } from '../egress/_connect-proxy.ts';
@@ -15,9 +17,23 @@ import { jsonOf } from './_scripted-endpoint.ts';
 
 const authority = createAuthority();
 const here: Claims = { addresses: ['127.0.0.1'] };
-const secrets = ['rt-SECRET', 'cs-SECRET', 'code-SECRET', 'at-SECRET'];
-const tokens = { access_token: 'at-SECRET', token_type: 'Bearer', expires_in: 3600, refresh_token: 'rt-SECRET-2' };
-const client = { clientSecret: 'cs-SECRET', revokeUrl: 'https://idp.test/revoke' };
+const secrets = ['rt-SECRET', 'cs-SECRET', 'code-SECRET', 'at-SECRET', 'dc-SECRET', 'UC-SECRET', 'sub-SECRET'];
+/** An answer to everything: tokens, and both kinds of a login on another device. */
+const tokens = {
+  ...{ access_token: 'at-SECRET', token_type: 'Bearer', expires_in: 3600, refresh_token: 'rt-SECRET-2' },
+  ...{ device_code: 'dc-SECRET', user_code: 'UC-SECRET', verification_uri: 'https://idp.test/device' },
+  ...{ device_auth_id: 'di-SECRET', authorization_code: 'code-SECRET', code_verifier: 'v-SECRET' },
+};
+const client = {
+  clientSecret: 'cs-SECRET',
+  revokeUrl: 'https://idp.test/revoke',
+  deviceUrl: 'https://idp.test/device',
+};
+const authorization = {
+  ...{ userCode: 'UC-SECRET', verificationUri: 'https://idp.test/device', deviceCode: 'dc-SECRET' },
+  ...{ intervalMs: 5_000, lifeMs: 60_000 },
+};
+const everythingOk = { refresh: 'ok', exchange: 'ok', revoke: 'ok', deviceStart: 'ok', devicePoll: 'ok' };
 
 async function partsOf(t: Test, choice: WayChoice) {
   const dispatcher = createEndpointDispatcher(await openWay(t, choice));
@@ -35,6 +51,11 @@ async function callAll(provider: Provider): Promise<Record<string, 'ok' | Sidebe
     refresh: () => provider.refresh('rt-SECRET', patient),
     exchange,
     revoke: () => provider.revoke?.({ refreshToken: 'rt-SECRET' }) ?? fail(),
+    deviceStart: () => provider.device?.start() ?? fail(),
+    async devicePoll() {
+      const poll = await (provider.device?.poll(authorization) ?? fail());
+      if (poll.kind === 'unanswered') throw poll.error;
+    },
   };
   const ends: Record<string, 'ok' | SidebearerError> = {};
   for (const [name, call] of Object.entries(calls)) {
@@ -65,7 +86,7 @@ for (const [name, certificate] of refused) {
       const { origin } = endpoint;
       const provider = oauth2At(
         origin,
-        { ...client, revokeUrl: `${origin}/revoke` },
+        { ...client, revokeUrl: `${origin}/revoke`, deviceUrl: `${origin}/device` },
         await partsOf(t, { ca: authority.cert }),
       );
       const ends = await callAll(provider);
@@ -73,6 +94,8 @@ for (const [name, certificate] of refused) {
         refresh: { code: 'token_endpoint_unreachable', details: { reason: 'its TLS certificate is not accepted' } },
         exchange: { code: 'exchange_unreachable' },
         revoke: { code: 'token_endpoint_unreachable' },
+        deviceStart: { code: 'provider_unreachable' },
+        devicePoll: { code: 'exchange_unreachable' },
       });
       for (const end of Object.values(ends)) t.match(end, { row: { outcome: 'temporary' } });
       t.equal(endpoint.bytesReceived, 0);
@@ -104,8 +127,8 @@ t.test('a configured authority is trusted for a credential’s endpoints, and a 
   const endpoint = await scripted(t, { certificate: authority.issue(here), reply: () => jsonOf(200, tokens) });
   const { origin } = endpoint;
   const parts = await partsOf(t, { ca: authority.cert, ...authority.issue({ names: ['client.test'] }) });
-  const provider = oauth2At(origin, { ...client, revokeUrl: `${origin}/revoke` }, parts);
-  t.strictSame(await callAll(provider), { refresh: 'ok', exchange: 'ok', revoke: 'ok' });
+  const options = { ...client, revokeUrl: `${origin}/revoke`, deviceUrl: `${origin}/device` };
+  t.strictSame(await callAll(oauth2At(origin, options, parts)), everythingOk);
 });
 
 t.test('behind an egress proxy every call goes by CONNECT, and the proxy reads no secret', async (t) => {
@@ -116,14 +139,14 @@ t.test('behind an egress proxy every call goes by CONNECT, and the proxy reads n
   const egress = await startConnectProxy(t, { ways: { 'idp.test:443': endpoint.port } });
   const proxy = egress.url.replace('://', '://user:word@');
   const provider = oauth2At('https://idp.test', client, await partsOf(t, { proxy, ca: authority.cert }));
-  t.strictSame(await callAll(provider), { refresh: 'ok', exchange: 'ok', revoke: 'ok' });
+  t.strictSame(await callAll(provider), everythingOk);
   t.strictSame(
     endpoint.requests.map(({ method, target }) => `${method} ${target}`),
-    ['POST /token', 'POST /token', 'POST /revoke'],
+    ['POST /token', 'POST /token', 'POST /revoke', 'POST /device', 'POST /token'],
   );
   t.match(endpoint.requests[0]?.form, { refresh_token: 'rt-SECRET' });
   for (const { headers } of endpoint.requests) t.notOk('proxy-authorization' in headers);
-  t.equal(egress.heads.length, 3);
+  t.equal(egress.heads.length, 5);
   for (const head of egress.heads) {
     t.match(head, /^CONNECT idp\.test:443 HTTP\/1\.1\r\n/);
     t.match(head, `proxy-authorization: Basic ${btoa('user:word')}`);
@@ -136,9 +159,14 @@ t.test('behind an egress proxy every call goes by CONNECT, and the proxy reads n
 t.test('a plain http provider goes by CONNECT as well: no request of it is the egress proxy’s own', async (t) => {
   const endpoint = await scripted(t, { reply: () => jsonOf(200, tokens) });
   const egress = await startConnectProxy(t, { ways: { 'idp.test:8080': endpoint.port } });
-  const options = { ...client, allowHttp: true, revokeUrl: 'http://idp.test:8080/revoke' };
+  const options = {
+    ...client,
+    allowHttp: true,
+    revokeUrl: 'http://idp.test:8080/revoke',
+    deviceUrl: 'http://idp.test:8080/device',
+  };
   const provider = oauth2At('http://idp.test:8080', options, await partsOf(t, { proxy: egress.url }));
-  t.strictSame(await callAll(provider), { refresh: 'ok', exchange: 'ok', revoke: 'ok' });
+  t.strictSame(await callAll(provider), everythingOk);
   for (const head of egress.heads) t.match(head, /^CONNECT idp\.test:8080 HTTP\/1\.1\r\n/);
   for (const { target } of endpoint.requests) t.match(target, /^\//, 'never the absolute form');
   for (const word of [...secrets, btoa('client:cs-SECRET')]) t.notOk(egress.outside().includes(word), word);
@@ -164,11 +192,67 @@ t.test('discovery, and the preset of codex, take the same way', async (t) => {
   const parts = await partsOf(t, { proxy: egress.url, ca: authority.cert });
   const oidc = createOidcProvider({ issuer: 'https://idp.test', clientId: 'client', clientSecret: 'cs-SECRET' }, parts);
   await oidc.refresh('rt-SECRET', patient);
-  const codex = codexAt('https://auth.openai.com', {}, parts);
-  t.strictSame(await callAll(codex), { refresh: 'ok', exchange: 'ok', revoke: 'ok' });
+  const deviceUrl = 'https://auth.openai.com/api/accounts/deviceauth/usercode';
+  const codex = codexAt('https://auth.openai.com', { deviceUrl }, parts);
+  t.strictSame(await callAll(codex), everythingOk);
   t.strictSame(
     [...new Set(egress.heads.map((head) => head.split(' ')[1]))],
     ['idp.test:443', 'tokens.test:443', 'auth.openai.com:443'],
+  );
+});
+
+const keyPem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+const ways: readonly (readonly [string, Partial<OAuth2Options>])[] = [
+  ['client_credentials', { grant: 'client_credentials', clientSecret: 'cs-SECRET' }],
+  ['private_key_jwt', { grant: 'client_credentials', clientKey: keyPem }],
+  ['token_exchange', { grant: 'token_exchange', subjectTokenFile: '/nowhere' }],
+  ['jwt_bearer', { grant: 'jwt_bearer', subjectTokenFile: '/nowhere', clientSecret: 'cs-SECRET' }],
+];
+
+for (const [name, options] of ways) {
+  t.test(`${name} takes the way of its credential, and the egress proxy reads no secret`, async (t) => {
+    const certificate = authority.issue({ names: ['idp.test'] });
+    const endpoint = await scripted(t, { certificate, reply: () => jsonOf(200, tokens) });
+    const egress = await startConnectProxy(t, { ways: { 'idp.test:443': endpoint.port } });
+    const parts = await partsOf(t, { proxy: egress.url, ca: authority.cert });
+    const answer = await oauth2At('https://idp.test', options, parts).obtain(patient, 'sub-SECRET');
+    t.equal(answer.accessToken, 'at-SECRET');
+    t.equal(egress.heads.length, 1);
+    const seen = egress.outside() + egress.inside();
+    for (const word of [...secrets, 'eyJ', 'grant_type']) t.notOk(seen.includes(word), word);
+    const without = oauth2At('https://idp.test', options, await partsOf(t, { proxy: egress.url }));
+    await t.rejects(
+      without.obtain(patient, 'sub-SECRET'),
+      { code: 'token_endpoint_unreachable' },
+      'nor without its CA',
+    );
+    t.equal(endpoint.requests.length, 1);
+  });
+}
+
+t.test('an alias for clients with certificates is reached by the same way, with the certificate shown', async (t) => {
+  const certificate = authority.issue({ names: ['idp.test', 'mtls.test'] });
+  const metadata = {
+    issuer: 'https://idp.test',
+    token_endpoint: 'https://idp.test/token',
+    mtls_endpoint_aliases: { token_endpoint: 'https://mtls.test/token' },
+  };
+  const endpoint = await scripted(t, {
+    certificate,
+    reply: ({ target }) => jsonOf(200, target.startsWith('/.well-known') ? metadata : tokens),
+  });
+  const egress = await startConnectProxy(t, {
+    ways: { 'idp.test:443': endpoint.port, 'mtls.test:443': endpoint.port },
+  });
+  const shown = authority.issue({ names: ['client.test'] });
+  const provider = createOidcProvider(
+    { issuer: 'https://idp.test', clientId: 'c', clientAuth: 'tls_client_auth', grant: 'client_credentials' },
+    await partsOf(t, { proxy: egress.url, ca: authority.cert, ...shown }),
+  );
+  t.equal((await provider.obtain(patient)).accessToken, 'at-SECRET');
+  t.strictSame(
+    egress.heads.map((head) => head.split(' ')[1]),
+    ['idp.test:443', 'mtls.test:443'],
   );
 });
 
