@@ -11,7 +11,7 @@ const MAX_TEXT = 4_096;
 
 /** Names end in one of these, once in lower case and without separators: `Set-Cookie`, `subjectToken`, `api_key`. */
 const secretName =
-  /(?:tokens?|secrets?|passwords?|passwd|passphrase|authorization|cookies?|verifier|assertion|nonce|sealed|apikey|privatekey|accesskey|keys)$/;
+  /(?:tokens?|secrets?|passwords?|passwd|passphrase|authorization|cookies?|verifier|assertion|nonce|sealed|apikey|privatekey|accesskey|clientkey|keys|devicecode|usercode|deviceauthid)$/;
 
 /** Names that carry a secret in OAuth and a harmless word in our own lines: these words may stand. */
 const harmlessValues: Readonly<Record<string, ReadonlySet<unknown>>> = {
@@ -21,12 +21,15 @@ const harmlessValues: Readonly<Record<string, ReadonlySet<unknown>>> = {
 
 const bearerText = /\b(Bearer|Basic|DPoP)\s+[\w.~+/=-]+/gi;
 const jwtText = /\beyJ[\w-]{4,}\.[\w-]*(?:\.[\w-]*)*/g;
+/** To its end, or to that of the text where the end is missing. */
+const privateKeyText =
+  /-----BEGIN [A-Z ]*PRIVATE KEY-----(?:(?!-----END)[\s\S])*(?:-----END [A-Z ]*PRIVATE KEY-----)?/g;
 const userinfoText = /(\b[a-z][a-z0-9+.-]*:\/\/)[^/\s@"']+@/gi;
 const parameterText =
-  /\b(code|state|nonce|[a-z_]*token|[a-z_]*secret|password|code_verifier|[a-z_]*assertion)=[^&\s#"'<>]+/gi;
+  /\b(code|device_code|user_code|state|nonce|[a-z_]*token|[a-z_]*secret|password|code_verifier|[a-z_]*assertion)=[^&\s#"'<>]+/gi;
 
 const jsonText =
-  /(["'])(code|state|nonce|\w*token|\w*secret|password|code_verifier|\w*assertion|authorization|cookie)\1\s*:\s*(["'])(?:\\.|(?!\3).)*\3/gi;
+  /(["'])(code|device_code|user_code|device_auth_id|state|nonce|\w*token|\w*secret|password|code_verifier|\w*assertion|authorization|cookie)\1\s*:\s*(["'])(?:\\.|(?!\3).)*\3/gi;
 
 /** A line's fields, safe to print: plain data, bounded in depth and breadth. */
 export function redactFields(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
@@ -37,6 +40,7 @@ export function redactFields(fields: Readonly<Record<string, unknown>>): Record<
 export function redactText(text: string): string {
   const bounded = text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
   return bounded
+    .replace(privateKeyText, CENSORED)
     .replace(bearerText, `$1 ${CENSORED}`)
     .replace(jwtText, CENSORED)
     .replace(userinfoText, `$1${CENSORED}@`)

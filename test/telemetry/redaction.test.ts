@@ -30,6 +30,10 @@ const names = [
   'api_key',
   'client_assertion',
   'private_key',
+  'clientKey',
+  'device_code',
+  'userCode',
+  'device_auth_id',
   'keys',
   'sealed',
 ];
@@ -53,6 +57,13 @@ for (const name of names) {
     }
   });
 }
+
+t.test('a private key in PEM is taken out of a text, cut off or whole', async (t) => {
+  const begin = '-----BEGIN RSA PRIVATE KEY-----';
+  t.equal(redactText(`a ${begin}\n${SECRET}\n-----END RSA PRIVATE KEY----- b`), `a ${CENSORED} b`);
+  t.equal(redactText(`a ${begin}\n${SECRET}`), `a ${CENSORED}`);
+  t.equal(redactText('-----BEGIN CERTIFICATE-----'), '-----BEGIN CERTIFICATE-----');
+});
 
 t.test('what our own lines say stays: codes of the catalogue, states, flags', async (t) => {
   const fields = {
