@@ -291,3 +291,20 @@ t.test('a user agent without end is cut', async (t) => {
   telemetry.logins.loginStarted('codex', { address: '::1', userAgent: 'x'.repeat(10_000) });
   for (const line of telemetry.lines) t.ok(JSON.stringify(line).length < 600);
 });
+
+t.test('a login on another device is counted under its own grant', async (t) => {
+  const telemetry = await createTestTelemetry();
+  const { logins } = telemetry;
+  logins.loginSucceeded('codex', visitor, undefined, undefined, 'device_code');
+  logins.loginFailed(new SidebearerError('exchange_failed', { status: 403 }), visitor, 'codex', 'device_code');
+  logins.loginFailed(new SidebearerError('device_denied'), visitor, 'codex', 'device_code');
+  const families = await telemetry.scrape();
+  const calls = (grant: string, result: string): number | undefined =>
+    seriesValue(families, 'sidebearer_token_requests_total', { credential: 'codex', grant, result });
+  t.equal(calls('device_code', '2xx'), 1);
+  t.equal(calls('device_code', '4xx'), 1);
+  t.equal(calls('authorization_code', '2xx'), undefined);
+  for (const outcome of ['succeeded', 'exchange_failed', 'device_denied']) {
+    t.equal(seriesValue(families, 'sidebearer_logins_total', { credential: 'codex', outcome }), 1, outcome);
+  }
+});
