@@ -39,9 +39,15 @@ export function createObtainedGrant(options: ObtainedGrantOptions): TokenSource 
     return { text, digest: text === undefined ? '' : createHash('sha256').update(text).digest('base64') };
   }
 
-  async function obtain(host: RenewalHost, first: Subject): Promise<RenewalResult> {
-    let subject = first;
-    const place = await breaker.enter(host.isUrgent, host.stopping);
+  async function obtain(host: RenewalHost): Promise<RenewalResult> {
+    let subject: Subject;
+    try {
+      // Ahead of the breaker: the endpoint has no part in what is missing here.
+      subject = await readSubject();
+    } catch (thrown) {
+      turnedDown = '';
+      return { kind: 'failed', error: toSidebearerError(thrown) };
+    }
     const result = await runAttempts(
       options.attempts,
       {
@@ -59,7 +65,6 @@ export function createObtainedGrant(options: ObtainedGrantOptions): TokenSource 
       },
       () => provider.obtain({ timeoutMs: options.timeoutMs, mayBegin: () => !host.stopping.aborted }, subject.text),
     );
-    place.leave();
     if (result.kind === 'ended') return { kind: 'stopped' };
     if (result.kind === 'failed') {
       const { error } = result;
@@ -104,12 +109,11 @@ export function createObtainedGrant(options: ObtainedGrantOptions): TokenSource 
 
     async renew(host) {
       turnedDown = undefined;
+      const place = await breaker.enter(host.isUrgent, host.stopping);
       try {
-        return await obtain(host, await readSubject());
-      } catch (thrown) {
-        // Before anything was asked: the endpoint's breaker has no part in it.
-        turnedDown = '';
-        return { kind: 'failed', error: toSidebearerError(thrown) };
+        return await obtain(host);
+      } finally {
+        place.leave();
       }
     },
 
