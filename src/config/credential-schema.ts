@@ -205,7 +205,7 @@ const client = {
   ),
   clientKey: optional(
     privateKey(),
-    'The client’s private key for `private_key_jwt`, in PEM or as a JWK: RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519. A JWK’s `alg`, `kid`, `x5t` and `x5t#S256` are used.',
+    'The client’s private key for `private_key_jwt`, in PEM or as a JWK: RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519. A JWK’s `alg`, `kid`, `x5t` and `x5t#S256` are used. Assertions are for the issuer, or for tokenUrl where it is set.',
   ),
 };
 

@@ -13,6 +13,8 @@ export interface ClientAuthOptions {
   readonly clientAuth?: ClientAuthMethod | undefined;
   /** For `private_key_jwt`: PEM or JWK. */
   readonly clientKey?: string | undefined;
+  /** A configured one is also whom an assertion is for. */
+  readonly tokenUrl?: string | undefined;
 }
 
 /** A provider's clock may be so much behind ours: an assertion of its future would be refused. */
@@ -31,7 +33,7 @@ export function clientAuthOf(options: ClientAuthOptions): oauth.ClientAuth {
       return oauth.TlsClientAuth();
     case 'private_key_jwt':
       if (clientKey === undefined || clientKey === '') throw missing('clientKey');
-      return keyAuth(clientKey);
+      return keyAuth(clientKey, options.tokenUrl || undefined);
     case 'post':
       return oauth.ClientSecretPost(secretOf(clientSecret));
     case 'basic':
@@ -46,10 +48,10 @@ export function clientAuthMethod({ clientAuth, clientSecret, clientKey }: Client
 }
 
 /**
- * The audience is the issuer alone, as the library has it since the audience was found to be forgeable (RFC 7523bis);
- * of a provider that is configured by its URLs the issuer is not known, and the token URL stands in its place.
+ * @param audience default: the issuer alone, as the library has it since servers could have themselves named in a list, or
+ *   another's endpoint (RFC 7523bis). A token URL that an operator wrote down is no such name, and some want it (Entra).
  */
-function keyAuth(clientKey: string): oauth.ClientAuth {
+function keyAuth(clientKey: string, audience: string | undefined): oauth.ClientAuth {
   const { key, header } = parseClientKey(clientKey);
   return oauth.PrivateKeyJwt(key, {
     [oauth.modifyAssertion](assertionHeader, payload) {
@@ -57,6 +59,7 @@ function keyAuth(clientKey: string): oauth.ClientAuth {
       const issuedAtS = (typeof iat === 'number' ? iat : 0) - ASSERTION_BACKDATE_S;
       delete payload['nbf'];
       Object.assign(payload, { iat: issuedAtS, exp: issuedAtS + ASSERTION_LIFE_S });
+      if (audience !== undefined) payload['aud'] = audience;
       Object.assign(assertionHeader, header);
     },
   });

@@ -41,6 +41,9 @@ export interface RealOidc {
   open(): Promise<void>;
 }
 
+/** One for all providers of a test file: making it is most of what a provider costs. */
+const { privateKey: signingKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+
 export type Decision = 'consent' | 'refuse';
 
 export interface RealOidcAdditions {
@@ -96,7 +99,6 @@ export async function createRealOidc(t: Test, accessTokenLifeS = 60, more: RealO
   t.teardown(() => (server.listening ? close() : undefined));
 
   const issuer = `http${tls === undefined ? '' : 's'}://127.0.0.1:${port}`;
-  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   // Not a literal: the package has no types to resolve.
   const packageName: string = 'oidc-provider';
   const { default: Provider } = (await import(packageName)) as { default: OidcProviderClass };
@@ -118,7 +120,7 @@ export async function createRealOidc(t: Test, accessTokenLifeS = 60, more: RealO
       },
       ...(more.clients ?? []),
     ],
-    jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), use: 'sig', kid: 'k1' }] },
+    jwks: { keys: [{ ...signingKey.export({ format: 'jwk' }), use: 'sig', kid: 'k1' }] },
     cookies: { keys: ['only a test'] },
     claims: { openid: ['sub'], email: ['email'] },
     scopes: ['openid', 'offline_access', 'email', 'api:read'],

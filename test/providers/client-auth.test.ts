@@ -256,7 +256,7 @@ t.test('an alias that is no https URL is provider_metadata_invalid, and nothing 
 
 // --- what an assertion says ---------------------------------------------------------------------------------------
 
-const named = { kid: 'k1', x5t: 'dA', 'x5t#S256': 'dB', use: 'sig' };
+const naming = { kid: 'k1', x5t: 'dA', 'x5t#S256': 'dB', use: 'sig' };
 
 t.test('an assertion names the client, one audience, a time of a minute, and never the same id', async (t) => {
   const endpoint = await scripted(t, {
@@ -266,14 +266,19 @@ t.test('an assertion names the client, one audience, a time of a minute, and nev
         : jsonOf(200, { access_token: 'at', token_type: 'Bearer' }),
   });
   const grant = 'client_credentials';
-  const clientKey = jwk(p256.privateKey, named);
+  const clientKey = jwk(p256.privateKey, naming);
   const oauth2 = oauth2At(endpoint.origin, { grant, clientId: 'me', clientKey });
   const oidc = createOidcProvider(
     { issuer: endpoint.origin, grant, clientId: 'me', clientKey },
     { clock: systemClock },
   );
   const before = Math.floor(Date.now() / 1_000);
-  for (const provider of [oauth2, oauth2, oidc]) await provider.obtain(patient);
+  const tokenUrl = `${endpoint.origin}/token`;
+  const named = createOidcProvider(
+    { issuer: endpoint.origin, grant, clientId: 'me', clientKey, tokenUrl },
+    { clock: systemClock },
+  );
+  for (const provider of [oauth2, oauth2, oidc, named]) await provider.obtain(patient);
   const sent = endpoint.requests.filter(({ target }) => target === '/token');
   const ids = new Set<unknown>();
   for (const [index, { form, headers }] of sent.entries()) {
@@ -287,13 +292,13 @@ t.test('an assertion names the client, one audience, a time of a minute, and nev
     t.equal(headers['authorization'], undefined);
     t.strictSame(decodeProtectedHeader(assertion), { alg: 'ES256', kid: 'k1', x5t: 'dA', 'x5t#S256': 'dB' });
     const { jti, iat = 0, exp = 0, ...claims } = decodeJwt(assertion);
-    const audience = index < 2 ? `${endpoint.origin}/token` : endpoint.origin;
+    const audience = index === 2 ? endpoint.origin : tokenUrl;
     t.strictSame(claims, { aud: audience, iss: 'me', sub: 'me' });
     t.equal(exp - iat, 60);
     t.ok(iat >= before - 10 && iat <= Date.now() / 1_000 - 10, 'a little back, for a provider whose clock is slow');
     ids.add(jti);
   }
-  t.equal(ids.size, 3);
+  t.equal(ids.size, 4);
 });
 
 const useless: readonly (readonly [string, string])[] = [
