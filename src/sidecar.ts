@@ -253,8 +253,9 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
 }
 
 /** For the page after a login. */
-function storedIn({ kind, path, namespace, secretPrefix }: Config['store']): string {
+function storedIn({ kind, path, keyPrefix, namespace, secretPrefix }: Config['store']): string {
   if (kind === 'file') return `file ${path}`;
+  if (kind === 'redis') return `Redis ${keyPrefix}…`;
   return kind === 'kubernetes' ? `Secret ${namespace === '' ? '' : `${namespace}/`}${secretPrefix}…` : kind;
 }
 
@@ -318,12 +319,18 @@ function clientTokenOf({ header, token }: Config['listen']['clients']): ClientTo
 
 /** Implementations are loaded only where the configuration names them. */
 async function openStore(config: Config, clock: Clock, onWarning: (warning: SidebearerError) => void): Promise<Store> {
-  const { kind, path, namespace, secretPrefix, serviceAccount } = config.store;
+  const { kind, path, url, keyPrefix, tls, namespace, secretPrefix, serviceAccount } = config.store;
   switch (kind) {
     case 'memory':
       return (await import('./stores/memory.ts')).createMemoryStore({ clock });
     case 'file':
       return await (await import('./stores/file.ts')).createFileStore({ path, clock, onWarning });
+    case 'redis': {
+      if (url === undefined) throw new Error('store.url is missing');
+      const { createRedisStore } = await import('./stores/redis.ts');
+      const secureContext = (await openTlsFiles(tls, 'store.tls'))?.secureContext;
+      return createRedisStore({ url, keyPrefix, secureContext, clock, random: Math.random, onWarning });
+    }
     case 'kubernetes':
       return await (await import('./stores/kubernetes.ts')).createKubernetesStore({
         credentials: Object.keys(config.credentials),

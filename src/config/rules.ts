@@ -189,8 +189,10 @@ function checkRedirects(config: Mapping, { cautions }: Verdict): void {
   }
 }
 
-function checkStore(raw: unknown, { findings }: Verdict): void {
+function checkStore(raw: unknown, verdict: Verdict): void {
+  const { findings } = verdict;
   const store = asMapping(raw);
+  checkRedis(store, verdict);
   const { kind, keys, plaintext } = store;
   const isPlain = plaintext === true || plaintext === 'true';
   if (kind === 'kubernetes' && isPlain) {
@@ -198,14 +200,31 @@ function checkStore(raw: unknown, { findings }: Verdict): void {
     findings.push({ code: 'config_value_invalid', path: ['store', 'plaintext'], message });
   }
   // What is not known is not judged: a kind that does not exist, a reference that is not resolved.
-  const isLasting = kind === 'file' || kind === 'kubernetes';
+  const isLasting = kind === 'file' || kind === 'redis' || kind === 'kubernetes';
   const isEmpty = keys === undefined || (Array.isArray(keys) && keys.length === 0);
   if (!isLasting || isPlain || !isEmpty || typeof plaintext === 'symbol') return;
   findings.push({
     code: 'config_keys_missing',
     path: ['store', 'keys'],
-    message: `expected at least one key to seal the tokens with (\`openssl rand -base64 32\`)${kind === 'file' ? ', or `plaintext: true`' : ''}`,
+    message: `expected at least one key to seal the tokens with (\`openssl rand -base64 32\`)${kind === 'kubernetes' ? '' : ', or `plaintext: true`'}`,
   });
+}
+
+function checkRedis({ kind, url, tls }: Mapping, { findings, cautions }: Verdict): void {
+  if (kind !== 'redis') return;
+  if (url === undefined) {
+    const message = 'expected a redis or rediss URL, for this kind of store';
+    findings.push({ code: 'config_value_missing', path: ['store', 'url'], message });
+  }
+  const text = asText(url);
+  if (text === undefined || !text.startsWith('redis:')) return;
+  if (asMapping(tls)['ca'] !== undefined) {
+    const message = 'only a rediss URL takes it';
+    findings.push({ code: 'config_value_invalid', path: ['store', 'tls'], message, isAtKey: true });
+  } else if (URL.canParse(text) && !isLoopback(new URL(text).hostname)) {
+    const message = 'a redis URL beyond loopback: the password goes in clear; a rediss URL speaks TLS';
+    cautions.push({ path: ['store', 'url'], message });
+  }
 }
 
 function checkDrain(shutdown: Mapping, { findings }: Verdict): void {

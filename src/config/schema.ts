@@ -20,6 +20,7 @@ import {
   listenAddressOrOff,
   positiveDuration,
   positiveSize,
+  redisUrl,
   sealKey,
   secretToken,
   size,
@@ -93,8 +94,8 @@ const route = z.strictObject({
 
 const store = z.strictObject({
   kind: required(
-    choice(['memory', 'file', 'kubernetes']),
-    'Where tokens are kept: `memory` loses them at the end of the process; `file` is one folder, `kubernetes` the Secrets of a namespace, each shared by all replicas.',
+    choice(['memory', 'file', 'redis', 'kubernetes']),
+    'Where tokens are kept: `memory` loses them at the end of the process; `file` is one folder, `redis` one server, `kubernetes` the Secrets of a namespace, each shared by all replicas.',
   ),
   path: setting(line('the path of a folder'), '/var/lib/sidebearer', 'Folder of the kind `file`.'),
   keys: setting(
@@ -103,6 +104,24 @@ const store = z.strictObject({
     'Keys that seal the tokens, 32 bytes in base64 each: the first seals, all open. Required for every kind that outlives the process.',
   ),
   plaintext: setting(flag(), false, 'Stores tokens unsealed, without keys.'),
+  url: optional(
+    redisUrl(),
+    'The server of the kind `redis`, with TLS for `rediss`. It must run with `appendonly yes`, `appendfsync always` and `maxmemory-policy noeviction`.',
+  ),
+  keyPrefix: setting(
+    text('a prefix of visible ASCII characters', /^[!-~]{1,100}$/),
+    'sidebearer:',
+    'What the keys and the channel of the kind `redis` begin with.',
+  ),
+  tls: group(
+    {
+      ca: optional(
+        line('the path of a PEM file'),
+        'Authorities, in PEM, by which the server is trusted, besides those that Node trusts.',
+      ),
+    },
+    'TLS to the server of the kind `redis`.',
+  ),
   namespace: setting(
     text('a namespace', /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$/),
     '',

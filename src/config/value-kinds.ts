@@ -220,6 +220,27 @@ export function url(options: { mayHaveQuery: boolean; example: string }) {
   });
 }
 
+/** The URL of a Redis server; user and password in it make it a secret. */
+export function redisUrl() {
+  return kindOf({ type: 'Redis URL', isSecret: true }, { type: 'string', pattern: '^rediss?://' }, (raw, refuse) => {
+    const expected = 'a redis or rediss URL such as rediss://user:password@redis.example:6379/0';
+    if (typeof raw !== 'string' || !/^rediss?:\/\/[^\s\\?#\p{Cc}]+$/u.test(raw) || !URL.canParse(raw))
+      return refuse(expected);
+    const { hostname, pathname, username, password } = new URL(raw);
+    const isWhole = hostname !== '' && /^(\/\d{0,5})?$/.test(pathname) && [username, password].every(isPercentEncoded);
+    return isWhole ? raw : refuse(expected);
+  });
+}
+
+function isPercentEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** 32 bytes in base64, kept as text. */
 export function sealKey() {
   return kindOf({ type: 'secret', isSecret: true }, { type: 'string' }, (raw, refuse) => {

@@ -765,6 +765,20 @@ export const catalogue = {
     message: 'Changes of the store cannot be watched',
     next: 'The store is read from time to time instead. Check fs.inotify.max_user_watches and that the folder is there.',
   },
+  store_not_durable: {
+    layer: 'store',
+    status: 500,
+    outcome: 'rejected',
+    message: 'The store may lose what it has confirmed; this is tolerated',
+    next: 'Set appendonly yes, appendfsync always and maxmemory-policy noeviction in the configuration of Redis.',
+  },
+  store_data_lost: {
+    layer: 'store',
+    status: 500,
+    outcome: 'rejected',
+    message: 'The store had lost the newest record; it was written back by this process, which knew it',
+    next: 'Find out why: a restart without appendonly yes and appendfsync always, a failover to a replica that was behind, FLUSHALL. Where no process had known it, the token would be lost.',
+  },
   record_corrupt: {
     layer: 'store',
     status: 500,

@@ -15,8 +15,11 @@ export interface LeaseState {
 /** Where leases are kept. A lease that was never written has an owner of undefined and some counter to swap on. */
 export interface LeaseCell {
   read(credential: string): Promise<LeaseState>;
-  /** Writes a new counter and `owner` only where the counter still is `expected`; else false. */
-  swap(credential: string, expected: string, owner: string | undefined): Promise<boolean>;
+  /**
+   * Writes a new counter and `owner` only where the counter still is `expected`; else false.
+   * @param ttlMs for a store that sweeps up what nobody renews
+   */
+  swap(credential: string, expected: string, owner: string | undefined, ttlMs: number): Promise<boolean>;
 }
 
 /** How often a swap that lost is tried again: each loss means that somebody else moved on. */
@@ -38,7 +41,7 @@ export function createLeases(
         holder = state.owner;
         if (!staleness.isStale(credential, look, ttlMs)) return { held: true, owner: holder };
       }
-      if (await cell.swap(credential, state.counter, owner)) {
+      if (await cell.swap(credential, state.counter, owner, ttlMs)) {
         return { held: false, lease: createLease(cell, clock, { credential, owner, ttlMs, askedMs }) };
       }
     }
@@ -63,7 +66,7 @@ function createLease(cell: LeaseCell, clock: Clock, taken: Taken): Lease {
       const askedMs = clock.monotonicMs();
       const state = await cell.read(credential);
       if (state.owner !== owner) return undefined;
-      if (await cell.swap(credential, state.counter, next)) return askedMs;
+      if (await cell.swap(credential, state.counter, next, ttlMs)) return askedMs;
     }
     return undefined;
   };

@@ -341,6 +341,26 @@ const cases: readonly Case[] = [
     expected: [`9:${13 + key.length} config_value_invalid store.keys[1]`],
   },
   {
+    name: 'a Redis store without URL and keys',
+    text: store('kind: redis'),
+    expected: ['7:1 config_value_missing store.url', '7:1 config_keys_missing store.keys'],
+  },
+  {
+    name: 'a Redis store on a URL of the web',
+    text: store('kind: redis', 'plaintext: true', 'url: https://redis.example'),
+    expected: ['10:8 config_value_invalid store.url'],
+  },
+  {
+    name: 'a Redis store on a database that is no number',
+    text: store('kind: redis', 'plaintext: true', 'url: rediss://redis.example/tokens'),
+    expected: ['10:8 config_value_invalid store.url'],
+  },
+  {
+    name: 'authorities for a Redis without TLS',
+    text: store('kind: redis', 'plaintext: true', 'url: redis://redis.example', 'tls: { ca: /ca.pem }'),
+    expected: ['11:3 config_value_invalid store.tls'],
+  },
+  {
     name: 'a cluster’s store without keys',
     text: store('kind: kubernetes'),
     expected: ['7:1 config_keys_missing store.keys'],

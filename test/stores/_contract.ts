@@ -411,7 +411,8 @@ async function testWatch(t: Test, start: (t: Test) => Promise<StoreSetting>): Pr
   );
 
   await t.test('two watches on one credential are both told, and each is closed alone', async (t) => {
-    const store = await (await start(t)).open();
+    const { open } = await start(t);
+    const [store, other] = [await open(), await open()];
     if (store.watch === undefined) return void t.pass('this store has no watch');
     let calls = 0;
     const first = store.watch('codex', () => t.fail('it was closed'));
@@ -422,12 +423,12 @@ async function testWatch(t: Test, start: (t: Test) => Promise<StoreSetting>): Pr
       });
     });
     first.close();
-    await mustCommit(store, ABSENT, createRecord('codex'));
+    await mustCommit(other, ABSENT, createRecord('codex'));
     await told;
     await settle();
     await store.close();
     const before = calls;
-    await mustCommit(store, (await store.read('codex')).version, createRecord('codex'));
+    await mustCommit(other, (await other.read('codex')).version, createRecord('codex'));
     await settle();
     t.equal(calls, before, 'a closed store is silent');
   });

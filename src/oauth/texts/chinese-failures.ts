@@ -160,6 +160,14 @@ export const chineseFailures: Readonly<Partial<Record<ErrorCode, readonly [messa
     '无法监视存储的变化',
     '将改为定期读取存储。请检查 fs.inotify.max_user_watches 以及文件夹是否存在。',
   ],
+  store_not_durable: [
+    '存储可能会丢失已确认的内容；已容忍此情况',
+    '请在 Redis 的配置中设置 appendonly yes、appendfsync always 和 maxmemory-policy noeviction。',
+  ],
+  store_data_lost: [
+    '存储丢失了最新的记录；本进程知道该记录，已将其写回',
+    '请查明原因：没有 appendonly yes 和 appendfsync always 的重启、切换到落后的副本，或 FLUSHALL。如果没有进程知道它，令牌就会丢失。',
+  ],
   record_corrupt: ['一条已保存的记录残缺或内容不对；已原样保留', '请从备份恢复该文件，或将其移走并重新登录。'],
   record_format_newer: ['一条已保存的记录是由更新的版本写入的', '请重新运行那个版本，或将记录移走并重新登录。'],
   record_unopenable: [
