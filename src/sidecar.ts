@@ -8,6 +8,7 @@ import { createInjection } from './credentials/injection.ts';
 import { createObtainedGrant } from './credentials/obtained-grant.ts';
 import { createRecords } from './credentials/records.ts';
 import { Refresher } from './credentials/refresher.ts';
+import { type RekeyOutcome, rekeyCredential } from './credentials/rekey.ts';
 import type { TokenSource } from './credentials/renewal.ts';
 import { createRotatingGrant } from './credentials/rotating-grant.ts';
 import { createSchedule, type Schedule } from './credentials/schedule.ts';
@@ -249,6 +250,29 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
     // Nobody is served yet, so there is nothing to drain.
     await end({ minDrain: 0, maxDrain: 0 });
     throw thrown;
+  }
+}
+
+/**
+ * Seals every record of the store under the first key: those of configured credentials, and those that are left of
+ * others. One that fails does not end the rest.
+ * @throws store_*: the store cannot be opened or listed
+ */
+export async function rekeyStore(
+  config: Config,
+  tell: (credential: string, result: RekeyOutcome | SidebearerError) => void,
+  clock: Clock = systemClock,
+): Promise<void> {
+  const store = await openStore(config, clock, () => {});
+  const owner = randomBytes(16).toString('base64url');
+  const options = { store, sealing: createStoreSealing(config), owner, leaseMs: config.store.lease, clock };
+  try {
+    const names = new Set([...Object.keys(config.credentials), ...(await store.list())]);
+    for (const name of [...names].sort()) {
+      tell(name, await rekeyCredential(name, options).catch(toSidebearerError));
+    }
+  } finally {
+    await store.close();
   }
 }
 

@@ -133,6 +133,18 @@ export const commands: readonly Command[] = [
     load: async () => (await import('./wait.ts')).wait,
   },
   {
+    name: 'rekey',
+    summary: 'Seals everything stored under the first key.',
+    about: [
+      'To change the key: add the new one at the end of store.keys everywhere, then put it first everywhere, then run',
+      'this, then remove the old one. A sidecar that does not have the new key could no longer read its tokens.',
+      'Takes the lease of each credential, so it may run beside the sidecars. Exits 1 where a record stays as it was.',
+    ],
+    examples: ['sidebearer rekey --offline --config config.yaml'],
+    flags: [{ name: 'offline', doc: 'Opens the store itself.' }, config],
+    load: async () => (await import('./rekey.ts')).rekey,
+  },
+  {
     name: 'schema',
     summary: 'Prints the JSON Schema of the configuration, for editors.',
     about: ['Draft 2020-12. A configuration names it in its first line: # yaml-language-server: $schema=FILE'],

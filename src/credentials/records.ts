@@ -166,7 +166,7 @@ export function createRecords(options: RecordsOptions): Records {
 }
 
 /** What a seal is bound to: tokens moved into another record, binding or generation do not open. */
-function sealContext(record: Pick<StoredRecord, 'format' | 'credential' | 'bound' | 'generation'>): string {
+export function sealContext(record: Pick<StoredRecord, 'format' | 'credential' | 'bound' | 'generation'>): string {
   const { issuer, tokenUrl, clientId } = record.bound;
   return JSON.stringify([
     record.format,

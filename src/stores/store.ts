@@ -140,4 +140,9 @@ export interface Sealing {
   seal(plaintext: string, context: string): string;
   /** @throws record_unopenable where no key opens it or the context differs */
   open(sealed: string, context: string): string;
+  /**
+   * The same secret sealed under the first key; undefined where it is already.
+   * @throws record_unopenable
+   */
+  reseal(sealed: string, context: string): string | undefined;
 }

@@ -221,7 +221,7 @@ t.test('a server that may lose what it confirmed is warned about, once for each 
     const { open, warnings } = createRedisSetting(t, server.url);
     const store = await open();
     await store.probe();
-    await server.admin.client('KILL', 'TYPE', 'normal').catch(() => undefined);
+    await server.admin.call('CLIENT', 'KILL', 'TYPE', 'normal').catch(() => undefined);
     await store.probe();
     await until(() => warnings.length >= 2 || server.url === durable.url);
     return warnings.filter(({ code }) => code === 'store_not_durable').map(({ details }) => details.reason);
