@@ -2,10 +2,12 @@
 // that imports implementations, and it holds no logic but the order of start and stop.
 import { createHash, randomBytes } from 'node:crypto';
 import { type Clock, sleep, systemClock, type Timer } from './clock.ts';
-import type { Config, CredentialConfig } from './config/schema.ts';
+import type { Config, CredentialConfig, RouteConfig } from './config/schema.ts';
+import type { Bearer } from './credentials/bearer.ts';
 import { type Breaker, createBreaker } from './credentials/breaker.ts';
 import { createInjection } from './credentials/injection.ts';
 import { createObtainedGrant } from './credentials/obtained-grant.ts';
+import { createPool } from './credentials/pool.ts';
 import { createRecords } from './credentials/records.ts';
 import { Refresher } from './credentials/refresher.ts';
 import { type RekeyOutcome, rekeyCredential } from './credentials/rekey.ts';
@@ -22,6 +24,7 @@ import { SidebearerError, toSidebearerError } from './errors/sidebearer-error.ts
 import { type BoundAddress, bind, type ListenAddress } from './listen.ts';
 import { createOAuthServer } from './oauth/server.ts';
 import type { Grant, Provider } from './providers/provider.ts';
+import { createUpstreamLimits } from './providers/upstream-limits.ts';
 import type { ClientToken } from './proxy/client-token.ts';
 import { createProxyListener } from './proxy/listener.ts';
 import { openListenerTls } from './proxy/listener-tls.ts';
@@ -126,15 +129,18 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
   const proxy = createProxyListener({
     address: config.listen.proxy,
     routes: config.routes.map((route, index) => {
-      const bearer = credentials.get(route.credential);
-      if (bearer === undefined) throw new Error(`route ${route.name} names no credential`);
+      const members = route.credential.map((name) => memberOf(credentials, name));
+      const [first] = members;
+      if (first === undefined) throw new Error(`route ${route.name} names no credential`);
+      const memberWays = ways.ofRoutes[index] ?? new Map();
+      const hasOneWay = new Set(memberWays.values()).size <= 1;
       return {
         name: route.name,
         ...(route.host !== undefined && { host: route.host }),
         path: route.path,
         upstream: new URL(route.upstream),
         stripPath: route.stripPath,
-        bearer,
+        bearer: members.length === 1 ? first : poolOf(members, route, config, clock),
         timeouts: {
           connectMs: route.timeouts.connect,
           headersMs: route.timeouts.headers,
@@ -143,7 +149,8 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
         replayMaxBodyBytes: route.replay.maxBody,
         http2: route.http2,
         forwarding: { forwarded: route.forwarded, via: route.via },
-        way: ways.ofRoutes[index],
+        way: hasOneWay ? memberWays.get(first.name) : undefined,
+        waysOfMembers: hasOneWay ? undefined : memberWays,
       };
     }),
     hosts: config.listen.hosts,
@@ -305,9 +312,12 @@ interface Shared {
   readonly ways: Ways;
 }
 
+/** By credential: each member of a pool has its own egress. */
+type MemberWays = ReadonlyMap<string, Way | undefined>;
+
 /** How connections go; undefined: straight out, trusting what Node trusts. */
 interface Ways {
-  readonly ofRoutes: readonly (Way | undefined)[];
+  readonly ofRoutes: readonly MemberWays[];
   /** To the provider. */
   readonly ofCredentials: ReadonlyMap<string, Way | undefined>;
 }
@@ -317,24 +327,47 @@ async function openWays({ egress, routes, credentials }: Config, clock: Clock): 
   const isExempt = createExemptions(egress.noProxy);
   // One for all that go alike, so that routes may share connections.
   const withoutTls = new Map<EgressProxy | undefined, Way | undefined>();
-  const open = async (credential: string, files: TlsFiles, setting: string): Promise<Way | undefined> => {
-    const proxy = credentials[credential]?.egress.proxy ?? egress.proxy;
+  const open = async (names: readonly string[], files: TlsFiles, setting: string): Promise<MemberWays> => {
     const tls = await openTlsFiles(files, setting);
-    if (tls !== undefined) return createWay({ proxy, isExempt, tls, clock });
-    const way = withoutTls.get(proxy) ?? createWay({ proxy, isExempt, tls, clock });
-    withoutTls.set(proxy, way);
-    return way;
+    const known = tls === undefined ? withoutTls : new Map<EgressProxy | undefined, Way | undefined>();
+    const ways = new Map<string, Way | undefined>();
+    for (const name of names) {
+      const proxy = credentials[name]?.egress.proxy ?? egress.proxy;
+      const way = known.get(proxy) ?? createWay({ proxy, isExempt, tls, clock });
+      known.set(proxy, way);
+      ways.set(name, way);
+    }
+    return ways;
   };
   const ofCredentials = new Map<string, Way | undefined>();
   for (const [name, settings] of Object.entries(credentials)) {
     if (settings.provider !== 'file') {
-      ofCredentials.set(name, await open(name, settings.tls, `credentials.${name}.tls`));
+      const ways = await open([name], settings.tls, `credentials.${name}.tls`);
+      ofCredentials.set(name, ways.get(name));
     }
   }
   const ofRoutes = await Promise.all(
     routes.map(({ credential, tls }, index) => open(credential, tls, `routes[${index}].tls`)),
   );
   return { ofRoutes, ofCredentials };
+}
+
+function memberOf(credentials: ReadonlyMap<string, Refresher>, name: string): Refresher {
+  const credential = credentials.get(name);
+  if (credential === undefined) throw new Error(`a route names ${name}, which is no credential`);
+  return credential;
+}
+
+/** Waiting for one member after the other ends when the most patient would give up. */
+function poolOf(members: readonly Refresher[], route: RouteConfig, { credentials }: Config, clock: Clock): Bearer {
+  const waits = members.map(({ name }) => {
+    const settings = credentials[name];
+    return settings === undefined || settings.provider === 'file'
+      ? writtenTokenPolicy.wait.timeoutMs
+      : settings.wait.timeout;
+  });
+  const { pool: choice, coolOn429: restsOnLimit } = route;
+  return createPool({ members, choice, restsOnLimit, waitMs: Math.max(...waits), clock });
 }
 
 function clientTokenOf({ header, token }: Config['listen']['clients']): ClientToken | undefined {
@@ -397,7 +430,8 @@ async function createProvider(
 async function createCredential(name: string, settings: CredentialConfig, shared: Shared): Promise<Refresher> {
   const { clock, cache, schedule } = shared;
   const observer = shared.observers.credentials;
-  const common = { name, cache, schedule, clock, random: Math.random, observer };
+  const limits = createUpstreamLimits(clock);
+  const common = { name, cache, schedule, clock, random: Math.random, observer, limits };
   const { header, format, headers } = settings.inject;
   if (settings.provider === 'file') {
     const { createTokenFile } = await import('./providers/token-file.ts');
@@ -422,6 +456,7 @@ async function createCredential(name: string, settings: CredentialConfig, shared
     },
     lead: { leadMs: refresh.lead ?? provider.leadMs, jitter: refresh.jitter },
     wait: { timeoutMs: wait.timeout, places: wait.queue },
+    ...(provider.limits !== undefined && { limits: provider.limits }),
     insteadOfLogin: insteadOfLogin(provider, shared),
   });
 }
@@ -435,7 +470,7 @@ function insteadOfLogin({ login, device }: Provider, { hasLoginPages }: Shared):
 
 /** Nothing is refreshed: the file is looked at again soon, and only while requests ask. */
 const writtenTokenPolicy = {
-  pauses: { cooldownMs: 5_000, resetAfterMs: 1_000, maxRetryAfterMs: 0 },
+  pauses: { cooldownMs: 5_000, resetAfterMs: 1_000, maxRetryAfterMs: 3_600_000 },
   lead: { leadMs: 0, jitter: 0 },
   wait: { timeoutMs: 1_000, places: 1_000 },
 } as const;

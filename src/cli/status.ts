@@ -74,6 +74,7 @@ export function formatTable(credentials: readonly Fields[], nowMs: number): stri
   const rows = credentials.map((credential) => {
     const account = asFields(credential['account']);
     const cooling = credential['coolingUntilMs'];
+    const resting = asFields(credential['resting']);
     return [
       show(credential['name']),
       show(credential['provider']),
@@ -82,7 +83,7 @@ export function formatTable(credentials: readonly Fields[], nowMs: number): stri
       showTime(credential['expiresAtMs'], nowMs),
       showTime(cooling ?? credential['refreshDueAtMs'], nowMs),
       show(account['email'] ?? account['id']),
-      show(asFields(credential['lastError'])['code']),
+      show(resting['code'] ?? asFields(credential['lastError'])['code']),
     ];
   });
   const table = [headings, ...rows];

@@ -89,7 +89,8 @@ function checkClients(clients: Mapping, { findings }: Verdict): void {
   findings.push({ code: 'config_value_invalid', path: [...path, 'header'], message });
 }
 
-function checkRoutes(config: Mapping, { findings, cautions }: Verdict): void {
+function checkRoutes(config: Mapping, verdict: Verdict): void {
+  const { findings, cautions } = verdict;
   const routes = Array.isArray(config['routes']) ? config['routes'].map(asMapping) : [];
   const names = Object.keys(asMapping(config['credentials']));
   const seenNames = new Map<string, number>();
@@ -114,28 +115,53 @@ function checkRoutes(config: Mapping, { findings, cautions }: Verdict): void {
 
     checkRouteTls(route, index, findings);
     checkRouteHttp2(route, index, findings);
-    const credential = asText(route['credential']);
-    if (hasEgress(config, credential) && isPlainBeyondLoopback(route['upstream'])) {
+    checkPool(route, index, verdict);
+    const members = Array.isArray(route['credential'])
+      ? route['credential'].map(asText)
+      : [asText(route['credential'])];
+    if (members.some((member) => hasEgress(config, member)) && isPlainBeyondLoopback(route['upstream'])) {
       const message = 'plain http through an egress proxy: within its tunnel the proxy can read the token';
       cautions.push({ path: ['routes', index, 'upstream'], message });
     }
-    if (credential === undefined) return;
-    used.add(credential);
-    if (names.includes(credential)) return;
-    const hint = nearest(credential, names);
-    findings.push({
-      code: 'config_credential_unknown',
-      path: ['routes', index, 'credential'],
-      message: 'expected the name of a credential that stands under `credentials`',
-      ...(hint === undefined ? {} : { nearest: hint }),
+    members.forEach((member, at) => {
+      if (member === undefined) return;
+      used.add(member);
+      if (names.includes(member)) return;
+      const hint = nearest(member, names);
+      findings.push({
+        code: 'config_credential_unknown',
+        path: ['routes', index, 'credential', ...(Array.isArray(route['credential']) ? [at] : [])],
+        message: 'expected the name of a credential that stands under `credentials`',
+        ...(hint === undefined ? {} : { nearest: hint }),
+      });
     });
   });
   // Where a name came by a reference that is not resolved here, nothing can be said.
-  if (!routes.every((route) => typeof route['credential'] === 'string')) return;
+  const isKnown = (name: unknown): boolean => typeof name === 'string';
+  if (
+    !routes.every(({ credential }) => (Array.isArray(credential) ? credential.every(isKnown) : isKnown(credential)))
+  ) {
+    return;
+  }
   for (const name of names) {
     if (!used.has(name))
       cautions.push({ path: ['credentials', name], message: 'no route uses this credential', isAtKey: true });
   }
+}
+
+function checkPool(route: Mapping, index: number, { findings, cautions }: Verdict): void {
+  const { credential, pool, coolOn429 } = route;
+  const members = Array.isArray(credential) ? credential : [credential];
+  members.forEach((member, at) => {
+    const first = members.indexOf(member);
+    if (typeof member !== 'string' || first === at) return;
+    const message = `expected another credential than routes[${index}].credential[${first}]`;
+    findings.push({ code: 'config_value_invalid', path: ['routes', index, 'credential', at], message });
+  });
+  if (members.length > 1) return;
+  const message = 'of no effect: the route has one credential';
+  if (pool === 'round-robin') cautions.push({ path: ['routes', index, 'pool'], message, isAtKey: true });
+  if (coolOn429 === true) cautions.push({ path: ['routes', index, 'coolOn429'], message, isAtKey: true });
 }
 
 /** Certificates on a plain http upstream are most likely a wrong scheme, and a token in clear. */

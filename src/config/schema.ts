@@ -25,6 +25,7 @@ import {
   secretToken,
   size,
   text,
+  unresolved,
   url,
 } from './value-kinds.ts';
 
@@ -37,6 +38,25 @@ const hostName = () =>
     typeof raw === 'string' && hostPattern.test(raw)
       ? raw.toLowerCase()
       : refuse('a host name without scheme, port and path'),
+  );
+
+/** One name, or several; always a list afterwards. */
+const credentialNames = () =>
+  kindOf(
+    { type: 'text, or list of text' },
+    {
+      anyOf: [
+        { type: 'string', minLength: 1 },
+        { type: 'array', items: { type: 'string', minLength: 1 }, minItems: 1 },
+      ],
+    },
+    (raw, refuse): readonly string[] => {
+      const all: readonly unknown[] = Array.isArray(raw) ? raw : [raw];
+      // Of what a reference should have given, the missing reference is told.
+      const names = all.filter((name) => name !== unresolved);
+      const isName = (name: unknown): name is string => typeof name === 'string' && /^[^\p{Cc}]+$/u.test(name);
+      return all.length > 0 && names.every(isName) ? names : refuse('the name of a credential, or a list of names');
+    },
   );
 
 const route = z.strictObject({
@@ -55,7 +75,20 @@ const route = z.strictObject({
     'Where requests go; its path is put before the request’s.',
   ),
   stripPath: setting(flag(), false, 'Removes `path` before the upstream’s path is added.'),
-  credential: required(line('the name of a credential'), 'The credential whose token is injected.'),
+  credential: required(
+    credentialNames(),
+    'The credential whose token is injected; a list is a pool, of which each request takes one.',
+  ),
+  pool: setting(
+    choice(['order', 'round-robin']),
+    'order',
+    'Which of several credentials: the first that is usable, or each in turn.',
+  ),
+  coolOn429: setting(
+    flag(),
+    false,
+    'A credential of a pool rests when the upstream says 429, for its `Retry-After`, at most `refresh.maxRetryAfter`; codex also where its quota is used up.',
+  ),
   timeouts: group(
     {
       connect: setting(duration(), '10s', 'To connect, TLS included.'),

@@ -8,19 +8,30 @@ import type {
   DeviceLogin,
   Grant,
   ProviderKind,
+  Quota,
   TokenAnswer,
 } from '../providers/provider.ts';
 import type { RefreshOutcome } from './observer.ts';
 
 /** Headers that are ready to be sent, made once for each token. */
 export interface Authorization {
+  /** Whose token it is: a pool has several. */
+  readonly credential: string;
   /** Which token this is; a 401 is judged by whether it is still the current one. */
   readonly generation: number;
   /** Name, value, name, value … */
   readonly rawHeaders: readonly string[];
 }
 
-/** What the proxy needs of a credential. */
+/** Looks at the upstream's answers for what they tell of limits; it changes nothing of them. Nothing here throws. */
+export interface AnswerWatch {
+  /** The head of the final answer to `sent`. @returns true: the start of the body is wanted, too */
+  head(sent: Authorization, status: number, rawHeaders: readonly string[]): boolean;
+  /** The start of that body, once there is enough of it. */
+  body(sent: Authorization, start: string): void;
+}
+
+/** What the proxy needs of a credential, or of a pool of them. */
 export interface Bearer {
   readonly name: string;
   /**
@@ -42,8 +53,13 @@ export interface Bearer {
    * requests share. Undefined: there is nothing better, pass the 401 on.
    */
   renewed(refused: Authorization, signal: AbortSignal): Promise<Authorization | undefined>;
-  /** How the upstream answered the one replay: 401 again pauses refreshes on demand, anything else ends the pause. */
-  replayed(sent: Authorization, accepted: boolean): void;
+  /**
+   * How the upstream answered the one replay: 401 again pauses refreshes on demand, anything else ends the pause.
+   * @param refused what it had refused before
+   */
+  replayed(sent: Authorization, accepted: boolean, refused: Authorization): void;
+  /** Absent where answers tell nothing that matters. */
+  readonly answers?: AnswerWatch | undefined;
 }
 
 /** The published state: the first that holds, in this order. */
@@ -65,6 +81,10 @@ export interface CredentialStatus {
   readonly obtainedAtMs?: number;
   readonly refreshDueAtMs?: number;
   readonly coolingUntilMs?: number;
+  /** In pools, others are taken until then: the upstream told of a limit. */
+  readonly resting?: { readonly code: ErrorCode; readonly untilMs: number };
+  /** Shares of the account's quotas that are used up, 1 = all, by window; where the upstream tells. */
+  readonly quota?: Quota;
   readonly lastRefreshAtMs?: number;
   /** The last failure; gone after the next success. */
   readonly lastError?: {
@@ -90,8 +110,8 @@ export type Revocation =
   /** `revocation_failed`: it may go on accepting them. */
   | { readonly outcome: 'failed'; readonly error: SidebearerError };
 
-/** A pause that `resume` can end: after failures, or of refreshes on demand. */
-export type Pause = 'cooling' | 'refused';
+/** A pause that `resume` can end: after failures, of refreshes on demand, or after a limit of the upstream. */
+export type Pause = 'cooling' | 'refused' | 'resting';
 
 /** Tokens from another program. Times are wall ms. */
 export interface ImportedTokens {

@@ -47,10 +47,17 @@ export interface DemandPause {
   readonly generation: number;
 }
 
+/** The upstream told of a limit: in pools others are taken meanwhile. */
+export interface Rest {
+  readonly code: ErrorCode;
+  readonly untilMs: number;
+}
+
 export interface CredentialState {
   readonly grant: GrantState;
   readonly token: TokenState;
   readonly demandPause: DemandPause | undefined;
+  readonly rest: Rest | undefined;
   /** Failed renewals in a row that found no usable token: what the pauses double with. */
   readonly failures: number;
 }
@@ -66,7 +73,7 @@ export interface PausePolicy {
   readonly cooldownMs: number;
   /** `breaker.resetAfter`: the pace of attempts once the token has expired, ms. */
   readonly resetAfterMs: number;
-  /** Cap of a provider's `Retry-After`, ms. */
+  /** Cap of a `Retry-After`, ms: the provider's, and the upstream's. */
   readonly maxRetryAfterMs: number;
 }
 
@@ -97,6 +104,8 @@ export type CredentialEvent =
   | { readonly type: 'resumed'; readonly endsCooling: boolean }
   /** The upstream refused the current token, though it is fresh. */
   | { readonly type: 'refused'; readonly generation: number }
+  /** The upstream told of a limit, for so long. */
+  | { readonly type: 'limited'; readonly code: ErrorCode; readonly forMs: number }
   /** The upstream took the token after a refresh on demand. */
   | { readonly type: 'accepted'; readonly generation: number };
 
@@ -109,6 +118,7 @@ export const initialState: CredentialState = {
   grant: { kind: 'absent', code: 'grant_absent' },
   token: { kind: 'none' },
   demandPause: undefined,
+  rest: undefined,
   failures: 0,
 };
 
@@ -156,14 +166,21 @@ export function transition(
     case 'died':
       return { ...state, grant: { kind: 'dead', code: event.code }, failures: 0 };
     case 'loggedIn':
-      return { ...state, grant: { kind: 'ok' }, failures: 0, demandPause: undefined };
+      return { ...state, grant: { kind: 'ok' }, failures: 0, demandPause: undefined, rest: undefined };
     case 'resumed':
       return {
         ...state,
         grant: state.grant.kind === 'cooling' && event.endsCooling ? { kind: 'ok' } : state.grant,
         failures: 0,
         demandPause: undefined,
+        rest: undefined,
       };
+    case 'limited': {
+      const untilMs = now.monotonicMs + Math.min(Math.max(event.forMs, 0), policy.maxRetryAfterMs);
+      // Answers come in any order: the one that asks for less does not shorten what another asked for.
+      if (state.rest !== undefined && state.rest.untilMs >= untilMs) return state;
+      return { ...state, rest: { code: event.code, untilMs } };
+    }
     case 'refused':
       return refuse(state, event.generation, now);
     case 'accepted':
@@ -201,6 +218,23 @@ function refuse(state: CredentialState, generation: number, now: Moment): Creden
     token: { ...state.token, isOnProbation: false },
     demandPause: { refusals, generation, untilMs: now.monotonicMs + pauseMs },
   };
+}
+
+/** The rest that still lasts. */
+export function restOf({ rest }: CredentialState, now: Moment): Rest | undefined {
+  return rest !== undefined && now.monotonicMs < rest.untilMs ? rest : undefined;
+}
+
+/**
+ * What speaks against the usable token in hand, for who has others to choose from: 0 nothing; then a grant that is
+ * dead, a token that was refused, a rest by how long it lasts.
+ */
+export function reluctance(state: CredentialState, now: Moment): number {
+  const rest = restOf(state, now);
+  if (rest !== undefined) return 3 + rest.untilMs - now.monotonicMs;
+  const { grant, token, demandPause } = state;
+  if (token.kind === 'held' && demandPause?.generation === token.generation && isDemandPaused(state, now)) return 2;
+  return grant.kind === 'dead' ? 1 : 0;
 }
 
 /** A token before its expiry. */

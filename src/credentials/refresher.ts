@@ -3,8 +3,9 @@
 import type { Clock, Timer } from '../clock.ts';
 import { catalogue, type ErrorCode, type ErrorRow } from '../errors/catalogue.ts';
 import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
-import type { Account, TokenAnswer } from '../providers/provider.ts';
+import type { Account, LimitReader, Quota, TokenAnswer, UpstreamLimit } from '../providers/provider.ts';
 import type {
+  AnswerWatch,
   Authorization,
   CredentialStatus,
   ImportedTokens,
@@ -19,17 +20,21 @@ import {
   isDue,
   isUsable,
   type Moment,
+  type Need,
   nextAttemptWallMs,
   onDemand,
   onNeed,
   type PausePolicy,
   publishedState,
+  reluctance,
+  restOf,
   transition,
 } from './credential.ts';
 import { answerOfImport } from './imported-tokens.ts';
 import type { Injection } from './injection.ts';
 import { dueAtMs, type LeadPolicy } from './lead.ts';
 import type { CredentialObserver, RefreshTrigger } from './observer.ts';
+import type { PoolMember } from './pool.ts';
 import type { Reading, RenewalHost, RenewalResult, TokenSource } from './renewal.ts';
 import type { Schedule } from './schedule.ts';
 import type { CachedToken, TokenCache } from './token-cache.ts';
@@ -48,6 +53,8 @@ export interface RefresherOptions {
   readonly pauses: PausePolicy;
   readonly lead: LeadPolicy;
   readonly wait: { readonly timeoutMs: number; readonly places: number };
+  /** How its upstreams tell of limits; absent: nobody looks. */
+  readonly limits?: LimitReader | undefined;
   /** What to do where a login would help and none can be had here; undefined: log in. */
   readonly insteadOfLogin?: string | undefined;
 }
@@ -57,12 +64,15 @@ const LEAST_INTERVAL_MS = 1_000;
 /** A change that could not be read is looked for again after this, doubling, ms. */
 const FIRST_LOOK_AGAIN_MS = 1_000;
 const LAST_LOOK_AGAIN_MS = 30_000;
+/** The rest after a limit that does not say for how long, ms. */
+const REST_MS = 60_000;
 
-export class Refresher implements ManagedCredential {
+export class Refresher implements ManagedCredential, PoolMember {
   readonly name: string;
   readonly injectedNames: readonly string[];
   readonly login: ManagedCredential['login'];
   readonly device: ManagedCredential['device'];
+  readonly answers: AnswerWatch | undefined;
 
   readonly #options: RefresherOptions;
   readonly #clock: Clock;
@@ -88,6 +98,7 @@ export class Refresher implements ManagedCredential {
   /** Monotonic ms. */
   #lastEndAtMs = Number.NEGATIVE_INFINITY;
   #lastError: CredentialStatus['lastError'];
+  #quota: Quota | undefined;
   #loading: Promise<void> | undefined;
   #rereading: Promise<void> | undefined;
   #mustReread = false;
@@ -107,6 +118,7 @@ export class Refresher implements ManagedCredential {
     this.#clock = options.clock;
     this.#cache = options.cache;
     this.#waiting = createWaitingRoom(options.wait, options.clock);
+    this.answers = this.#watchQuota();
     const endOfFlight = (): AbortSignal => this.#flightEnd.signal;
     this.#host = {
       // What a renewal says of a grant that a login has replaced meanwhile comes too late.
@@ -183,6 +195,47 @@ export class Refresher implements ManagedCredential {
     }
   }
 
+  // --- in a pool ------------------------------------------------------------------------------------------------
+
+  get limits(): LimitReader | undefined {
+    return this.#options.limits;
+  }
+
+  reluctance(): number {
+    const { grant, demandPause, rest } = this.#state;
+    // Nearly always: without a look at the clock.
+    if (rest === undefined && demandPause === undefined && grant.kind !== 'dead') return 0;
+    return reluctance(this.#state, this.#now());
+  }
+
+  need(): Need {
+    return onNeed(this.#state, this.#now());
+  }
+
+  rest({ isQuota, forMs = REST_MS }: UpstreamLimit): void {
+    const code = isQuota ? 'upstream_quota_exhausted' : 'upstream_limited';
+    const before = restOf(this.#state, this.#now());
+    this.#apply({ type: 'limited', code, forMs });
+    const now = this.#now();
+    const after = restOf(this.#state, now);
+    // A crowd is limited at once: that is one rest.
+    if (after === undefined || before?.code === after.code) return;
+    this.#options.observer.failed(this.#error(after.code, after.untilMs - now.monotonicMs), this.name);
+  }
+
+  /** Quotas are shown for whoever has them, pool or not. */
+  #watchQuota(): AnswerWatch | undefined {
+    const { limits } = this.#options;
+    if (limits?.quota === undefined) return undefined;
+    return {
+      head: (_sent, _status, rawHeaders) => {
+        this.#quota = limits.quota?.(rawHeaders) ?? this.#quota;
+        return false;
+      },
+      body: () => undefined,
+    };
+  }
+
   // --- administration -------------------------------------------------------------------------------------------
 
   async accept(tokens: TokenAnswer, options: { replaceAccount: boolean }): Promise<void> {
@@ -190,6 +243,7 @@ export class Refresher implements ManagedCredential {
     this.#logins += 1;
     this.#refusedGeneration = undefined;
     this.#lastError = undefined;
+    this.#quota = undefined;
     this.#replace(token, true);
     this.#apply({ type: 'loggedIn' });
     this.#waiting.serve();
@@ -233,6 +287,7 @@ export class Refresher implements ManagedCredential {
     const ended: readonly Pause[] = [
       ...(isCooling ? (['cooling'] as const) : []),
       ...(demandPause === undefined ? [] : (['refused'] as const)),
+      ...(restOf(this.#state, this.#now()) === undefined ? [] : (['resting'] as const)),
     ];
     if (isGuarded && ended.length === 0) throw this.#error(grant.code, grant.untilMs - this.#clock.monotonicMs());
     this.#apply({ type: 'resumed', endsCooling: isCooling });
@@ -276,6 +331,7 @@ export class Refresher implements ManagedCredential {
     const { source } = this.#options;
     const { grant, token } = this.#state;
     const tokens = this.#tokens;
+    const rest = restOf(this.#state, now);
     const nextAtMs = nextAttemptWallMs(this.#state, now);
     return {
       name: this.name,
@@ -293,6 +349,10 @@ export class Refresher implements ManagedCredential {
       ...(tokens !== undefined && { obtainedAtMs: tokens.obtainedAtMs }),
       ...(Number.isFinite(nextAtMs) && { refreshDueAtMs: nextAtMs }),
       ...(grant.kind === 'cooling' && { coolingUntilMs: now.wallMs + Math.max(grant.untilMs - now.monotonicMs, 0) }),
+      ...(rest !== undefined && {
+        resting: { code: rest.code, untilMs: now.wallMs + rest.untilMs - now.monotonicMs },
+      }),
+      ...(this.#quota !== undefined && { quota: this.#quota }),
       ...(this.#lastRefreshAtMs !== undefined && { lastRefreshAtMs: this.#lastRefreshAtMs }),
       ...(this.#lastError !== undefined && { lastError: this.#lastError }),
     };
@@ -519,7 +579,8 @@ export class Refresher implements ManagedCredential {
     this.#account = account;
     const { accessToken } = tokens;
     const rawHeaders = accessToken === undefined ? [] : this.#options.injection.render(accessToken, account);
-    const cached: CachedToken = { authorization: { generation, rawHeaders }, usableUntilWallMs };
+    const authorization: Authorization = { credential: this.name, generation, rawHeaders };
+    const cached: CachedToken = { authorization, usableUntilWallMs };
     this.#unsaved = isDurable ? undefined : cached;
     if (isDurable) this.#cache.set(this.name, cached);
     else this.#cache.delete(this.name);
@@ -535,6 +596,7 @@ export class Refresher implements ManagedCredential {
   #drop(code: ErrorCode): void {
     this.#tokens = undefined;
     this.#account = undefined;
+    this.#quota = undefined;
     this.#unsaved = undefined;
     this.#cache.delete(this.name);
     this.#apply({ type: 'emptied', code });

@@ -965,6 +965,20 @@ export const catalogue = {
     message: "The upstream did not answer within the route's timeout",
     next: 'Check the upstream, or raise timeouts.',
   },
+  upstream_limited: {
+    layer: 'proxy',
+    status: 429,
+    outcome: 'temporary',
+    message: 'The upstream limits the requests of a credential, which rests in its pool meanwhile',
+    next: 'Nothing is to be done: other members of the pool are used. `sidebearer resume CREDENTIAL` ends the rest.',
+  },
+  upstream_quota_exhausted: {
+    layer: 'proxy',
+    status: 429,
+    outcome: 'temporary',
+    message: "The quota of a credential's account is used up; it rests in its pool meanwhile",
+    next: 'Nothing is to be done: other members of the pool are used. `sidebearer resume CREDENTIAL` ends the rest.',
+  },
   egress_unreachable: {
     layer: 'proxy',
     status: 502,

@@ -5,6 +5,7 @@ import { createAuthorizationCodeLogin } from './authorization-code.ts';
 import { clientAuthOf } from './client-auth.ts';
 import { readCodexAccount } from './codex-claims.ts';
 import { createCodexDeviceLogin } from './codex-device.ts';
+import { createCodexLimits } from './codex-limits.ts';
 import { assertRevoked, type RevocableTokens, revocationCall } from './grants.ts';
 import { jwtExpiresAtMs } from './jwt-claims.ts';
 import type { ClientOptions, OAuthClient } from './oauth-client.ts';
@@ -121,6 +122,7 @@ export function createCodexProvider(options: CodexOptions, parts: EndpointParts)
       grant === 'refresh_token' ? undefined : createCodexDeviceLogin({ client, server, deviceUrl, allowHttp, judge }),
     leadMs: LEAD_MS,
     headers: preset.headers,
+    limits: createCodexLimits(parts.clock),
     canRevoke: true,
     revoke: (tokens) => revokeByJson(client, revokeUrl, tokens),
   });

@@ -8,6 +8,7 @@ import type {
   Bound,
   DeviceLogin,
   Grant,
+  LimitReader,
   Provider,
   ProviderKind,
   SubjectToken,
@@ -29,13 +30,14 @@ export interface OAuthProviderOptions {
   readonly requestedTokenType?: string | undefined;
   readonly leadMs?: number;
   readonly headers?: Readonly<Record<string, string>>;
+  readonly limits?: LimitReader;
   /** Default: RFC 7009. */
   readonly revoke?: Provider['revoke'] | undefined;
   readonly canRevoke: boolean;
 }
 
 export function createOAuthProvider(options: OAuthProviderOptions): Provider {
-  const { kind, grant, bound, endpoint, client, login, device, subject, leadMs, headers } = options;
+  const { kind, grant, bound, endpoint, client, login, device, subject, leadMs, headers, limits } = options;
   return {
     kind,
     grant,
@@ -43,6 +45,7 @@ export function createOAuthProvider(options: OAuthProviderOptions): Provider {
     endpoint,
     ...(leadMs !== undefined && { leadMs }),
     ...(headers !== undefined && { headers }),
+    ...(limits !== undefined && { limits }),
     ...(login !== undefined && { login }),
     ...(device !== undefined && { device }),
     ...(subject !== undefined && { subject }),

@@ -164,6 +164,8 @@ export interface Provider {
   readonly leadMs?: number;
   /** Headers that a preset sends beside the token, as formats of `inject.headers`; the configuration wins. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** How a preset's upstream tells of limits; absent: 429 and `Retry-After` alone. */
+  readonly limits?: LimitReader;
   /** Present where the grant begins with a person's login. */
   readonly login?: AuthorizationCodeLogin;
   /** Present where a person may log in on another device; whether the provider has it is known when it is asked. */
@@ -185,6 +187,31 @@ export interface Provider {
     readonly refreshToken?: string;
     readonly accessToken?: string;
   }): Promise<'revoked' | 'unsupported'>;
+}
+
+/** An upstream's limit for whoever asked. */
+export interface UpstreamLimit {
+  /** The account's own quota is used up; else too many requests at once. */
+  readonly isQuota: boolean;
+  /** How long it lasts, ms, uncapped; absent: not told. */
+  readonly forMs?: number;
+}
+
+/** Shares of quotas that are used up, 1 = all. */
+export interface Quota {
+  readonly primary?: number;
+  readonly secondary?: number;
+}
+
+/** Reads an upstream's answers for limits. Pure; nothing foreign gets out but numbers. */
+export interface LimitReader {
+  /** Of an answer with any status; absent where no upstream of this kind tells. */
+  quota?(rawHeaders: readonly string[]): Quota | undefined;
+  /** Of an error's head. */
+  head(status: number, rawHeaders: readonly string[]): UpstreamLimit | undefined;
+  /** Whether the start of that error's body may tell more. */
+  hasMore(status: number, rawHeaders: readonly string[]): boolean;
+  body(start: string): UpstreamLimit | undefined;
 }
 
 /** A token that something else writes to a file; nothing to refresh. */

@@ -1,6 +1,6 @@
 // What every request must pass before anything is sent for it, upgrades included: a method and framing that we carry,
 // a Host that may call, a route. It refuses with an error of the catalogue and has no effect of its own.
-import type { Bearer } from '../credentials/bearer.ts';
+import type { Authorization, Bearer } from '../credentials/bearer.ts';
 import type { Way } from '../egress/way.ts';
 import { SidebearerError } from '../errors/sidebearer-error.ts';
 import { type ClientToken, createClientCheck } from './client-token.ts';
@@ -31,6 +31,8 @@ export interface RouteOptions {
   readonly forwarding?: ForwardingOptions | undefined;
   /** Egress and TLS to the upstream, upgrades included; absent: straight out, trusting what Node trusts. */
   readonly way?: Way | undefined;
+  /** A pool whose members do not all go the same way: theirs, by credential, instead. */
+  readonly waysOfMembers?: ReadonlyMap<string, Way | undefined> | undefined;
 }
 
 /** A route at work. */
@@ -44,6 +46,20 @@ export interface Route {
   readonly injected: ReadonlySet<string>;
   readonly forwarding: Forwarding | undefined;
   readonly upstream: Upstream;
+  /** Undefined: `upstream` for all. */
+  readonly upstreamsOfMembers: ReadonlyMap<string, Upstream> | undefined;
+}
+
+/** A member's token never leaves by another member's egress. */
+export function upstreamFor(route: Route, { credential }: Authorization): Upstream {
+  if (route.upstreamsOfMembers === undefined) return route.upstream;
+  const upstream = route.upstreamsOfMembers.get(credential);
+  if (upstream === undefined) throw new SidebearerError('internal_error', { credential });
+  return upstream;
+}
+
+export function wayFor({ way, waysOfMembers }: RouteOptions, { credential }: Authorization): Way | undefined {
+  return waysOfMembers === undefined ? way : waysOfMembers.get(credential);
 }
 
 export interface Admitted {
@@ -65,9 +81,9 @@ export interface AdmissionOptions {
 /** @throws the request's error, by its code */
 export type Admit = (head: RequestHead) => Admitted;
 
-/** @param upstreamFor the carrier's way to a route's upstream */
-export function createAdmission(options: AdmissionOptions, upstreamFor: (route: RouteOptions) => Upstream): Admit {
-  const router = createRouter(options.routes.map((route) => compile(route, upstreamFor(route), options.clients)));
+/** @param connect the carrier's way to a route's upstream */
+export function createAdmission(options: AdmissionOptions, connect: (route: RouteOptions) => Upstream): Admit {
+  const router = createRouter(options.routes.map((route) => compile(route, connect, options.clients)));
   const assertClient = options.clients === undefined ? undefined : createClientCheck(options.clients);
   const hosts = new Set(options.hosts.map((host) => hostOf(host) ?? host.toLowerCase()));
   return (head) => {
@@ -94,7 +110,13 @@ export function createAdmission(options: AdmissionOptions, upstreamFor: (route: 
   };
 }
 
-function compile(options: RouteOptions, upstream: Upstream, clients: ClientToken | undefined): Route {
+function compile(
+  options: RouteOptions,
+  connect: (route: RouteOptions) => Upstream,
+  clients: ClientToken | undefined,
+): Route {
+  const ways = options.waysOfMembers;
+  const upstreams = ways && new Map([...ways].map(([member, way]) => [member, connect({ ...options, way })] as const));
   // What a client shows to us is none of the upstream's: its name is taken out as one of ours is.
   const injected =
     clients === undefined ? options.bearer.injectedNames : [...options.bearer.injectedNames, clients.header];
@@ -107,6 +129,7 @@ function compile(options: RouteOptions, upstream: Upstream, clients: ClientToken
     bearer: options.bearer,
     injected: createInjectedNames(injected),
     forwarding: options.forwarding === undefined ? undefined : createForwarding(options.forwarding),
-    upstream,
+    upstream: upstreams?.values().next().value ?? connect(options),
+    upstreamsOfMembers: upstreams,
   };
 }

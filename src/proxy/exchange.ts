@@ -3,8 +3,10 @@
 import type { Clock } from '../clock.ts';
 import type { Authorization } from '../credentials/bearer.ts';
 import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
-import type { Admit, Admitted, Route } from './admission.ts';
+import { type Admit, type Admitted, type Route, upstreamFor } from './admission.ts';
+import { type AnswerPeek, createAnswerPeek } from './answer-peek.ts';
 import { BodyFlow } from './body-flow.ts';
+import { challengeOf } from './challenge.ts';
 import { clientHeaders, clientTrailers, isFramedClearly, upstreamHeaders } from './headers.ts';
 import type { AnswerListener, Attempt, AttemptStage, ClientListener, ClientMessage } from './message.ts';
 import type { ProxyObserver, ReplayOutcome } from './observer.ts';
@@ -98,6 +100,9 @@ class Exchange implements ClientListener, AnswerListener {
   /** Aborts a wait or a renewal when the client leaves; made when there is something to abort. */
   #departure: AbortController | undefined = undefined;
   #sent: Authorization | undefined = undefined;
+  /** What the upstream answered with 401. */
+  #refusedOne: Authorization | undefined = undefined;
+  #peek: AnswerPeek | undefined = undefined;
   #attempt: Attempt | undefined = undefined;
   #attemptEnded = false;
   #hasReplayed = false;
@@ -166,7 +171,7 @@ class Exchange implements ClientListener, AnswerListener {
     route.forwarding?.(rawHeaders, this.#client.arrival(), authorityOf(this.#client.target) ?? facts.host);
     this.#sent = authorization;
     this.#attemptEnded = false;
-    this.#attempt = route.upstream.createAttempt(
+    this.#attempt = upstreamFor(route, authorization).createAttempt(
       {
         method: this.#client.method,
         path,
@@ -222,13 +227,23 @@ class Exchange implements ClientListener, AnswerListener {
       this.#refuse(new SidebearerError('upstream_malformed', { reason: 'its transfer coding' }));
       return;
     }
+    if (status === 401 || status === 403) this.#tellChallenge(rawHeaders);
     if (this.#hasReplayed) this.#reportReplay(status !== 401);
     else if (status === 401 && this.#refused({ status, reason, rawHeaders })) return;
+    this.#watchLimits(status, rawHeaders);
     this.#pass(status, reason, rawHeaders);
+  }
+
+  /** Nothing is held back for it. */
+  #watchLimits(status: number, rawHeaders: readonly string[]): void {
+    const answers = this.#admitted?.route.bearer.answers;
+    if (answers === undefined || this.#sent === undefined) return;
+    this.#peek = createAnswerPeek(answers, this.#sent, status, rawHeaders);
   }
 
   received(attempt: Attempt, chunk: Buffer): void {
     if (this.#isDone || attempt !== this.#attempt) return;
+    if (this.#peek !== undefined && !this.#peek.take(chunk)) this.#peek = undefined;
     if (this.#held !== undefined) {
       this.#held.chunks.push(chunk);
       this.#held.bytes += chunk.length;
@@ -245,6 +260,7 @@ class Exchange implements ClientListener, AnswerListener {
   ended(attempt: Attempt, rawTrailers: readonly string[]): void {
     if (this.#isDone || attempt !== this.#attempt) return;
     this.#attemptEnded = true;
+    this.#peek?.end();
     if (this.#held !== undefined) this.#held.trailers = rawTrailers;
     else this.#complete(rawTrailers);
   }
@@ -329,6 +345,7 @@ class Exchange implements ClientListener, AnswerListener {
     }
     if (!this.#attemptEnded) this.#attempt?.abort();
     this.#hasReplayed = true;
+    this.#refusedOne = this.#sent;
     this.#send(this.#admitted, authorization);
     this.#body?.settle();
   }
@@ -352,8 +369,17 @@ class Exchange implements ClientListener, AnswerListener {
   }
 
   #reportReplay(isAccepted: boolean): void {
-    if (this.#sent !== undefined) this.#admitted?.route.bearer.replayed(this.#sent, isAccepted);
+    if (this.#sent !== undefined && this.#refusedOne !== undefined) {
+      this.#admitted?.route.bearer.replayed(this.#sent, isAccepted, this.#refusedOne);
+    }
     this.#replayed(isAccepted ? 'accepted' : 'refused_again');
+  }
+
+  #tellChallenge(rawHeaders: readonly string[]): void {
+    const challenge = challengeOf(rawHeaders);
+    if (challenge === undefined || this.#sent === undefined || this.#admitted === undefined) return;
+    const { route } = this.#admitted;
+    this.#room.options.observer.challenged(route.options.name, this.#sent.credential, challenge);
   }
 
   #replayed(outcome: ReplayOutcome): void {

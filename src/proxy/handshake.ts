@@ -7,10 +7,13 @@ import type { ProxyServer } from 'http-proxy-3';
 import type { Clock, Timer } from '../clock.ts';
 import type { Authorization } from '../credentials/bearer.ts';
 import { createUpgradeAgent } from '../egress/upgrade-agent.ts';
+import type { Way } from '../egress/way.ts';
 import { SidebearerError, systemCode, toSidebearerError } from '../errors/sidebearer-error.ts';
-import type { Admit, Admitted } from './admission.ts';
+import { type Admit, type Admitted, wayFor } from './admission.ts';
+import { createAnswerPeek } from './answer-peek.ts';
 import { arrivalOf } from './arrival.ts';
 import { Bridge } from './bridge.ts';
+import { challengeOf } from './challenge.ts';
 import type { Exchanges } from './exchange.ts';
 import { handshakeHeaders, holdAnswer, sendAnswer } from './handshake-message.ts';
 import { upstreamHeaders } from './headers.ts';
@@ -64,6 +67,9 @@ export class Handshake {
   #isDone = false;
   #admitted: Admitted | undefined = undefined;
   #sent: Authorization | undefined = undefined;
+  /** What the upstream answered with 401. */
+  #refusedOne: Authorization | undefined = undefined;
+  #way: Way | undefined = undefined;
   #bridge: Bridge | undefined = undefined;
   #proxyRequest: ClientRequest | undefined = undefined;
   #stage: AttemptStage = 'connecting';
@@ -161,7 +167,9 @@ export class Handshake {
 
   #dispatch(proxy: ProxyServer, admitted: Admitted, authorization: Authorization): void {
     const { route, facts } = admitted;
-    const { upstream, timeouts, way } = route.options;
+    const { upstream, timeouts } = route.options;
+    const way = wayFor(route.options, authorization);
+    this.#way = way;
     const bridge = new Bridge();
     this.#bridge = bridge;
     this.#stage = 'connecting';
@@ -204,7 +212,7 @@ export class Handshake {
     proxyRequest.path = admitted.path;
     proxyRequest.on('socket', (socket) => {
       // An agent with a way of its own hands over what is connected already.
-      if (!socket.connecting && admitted.route.options.way !== undefined) this.#stage = 'sent';
+      if (!socket.connecting && this.#way !== undefined) this.#stage = 'sent';
       const { protocol } = admitted.route.options.upstream;
       socket.once(protocol === 'https:' ? 'secureConnect' : 'connect', () => {
         this.#stage = 'sent';
@@ -250,6 +258,7 @@ export class Handshake {
     const route = this.#admitted?.route.options.name ?? '';
     const { observer } = this.#options;
     this.#judgeReplay(101);
+    if (this.#sent !== undefined) this.#admitted?.route.bearer.answers?.head(this.#sent, 101, answer.rawHeaders);
     delete answer.headers['sidebearer-error'];
     this.#finish(101, false);
     this.#open.add(bridge);
@@ -273,8 +282,10 @@ export class Handshake {
     const status = answer.statusCode ?? 502;
     const refused = this.#sent;
     const bearer = this.#admitted?.route.bearer;
+    if (status === 401 || status === 403) this.#tellChallenge(answer.rawHeaders);
     if (status !== 401 || this.#hasReplayed || refused === undefined || bearer === undefined) {
       this.#judgeReplay(status);
+      this.#watchLimits(answer, status);
       this.#pass(answer, []);
       return;
     }
@@ -289,9 +300,26 @@ export class Handshake {
       }
       this.#discard();
       this.#hasReplayed = true;
+      this.#refusedOne = refused;
       this.#send(this.#admitted, authorization);
     };
     bearer.renewed(refused, this.#departure.signal).then(decide, () => decide(undefined));
+  }
+
+  /** It sees what passes, and holds nothing of it back. */
+  #watchLimits(answer: IncomingMessage, status: number): void {
+    const answers = this.#admitted?.route.bearer.answers;
+    if (answers === undefined || this.#sent === undefined) return;
+    const peek = createAnswerPeek(answers, this.#sent, status, answer.rawHeaders);
+    if (peek === undefined) return;
+    answer.on('data', (chunk: Buffer) => peek.take(chunk));
+    answer.on('end', () => peek.end());
+  }
+
+  #tellChallenge(rawHeaders: readonly string[]): void {
+    const challenge = challengeOf(rawHeaders);
+    if (challenge === undefined || this.#sent === undefined || this.#admitted === undefined) return;
+    this.#options.observer.challenged(this.#admitted.route.options.name, this.#sent.credential, challenge);
   }
 
   #pass(answer: IncomingMessage, held: readonly Buffer[]): void {
@@ -300,9 +328,9 @@ export class Handshake {
   }
 
   #judgeReplay(status: number): void {
-    if (!this.#hasReplayed || this.#sent === undefined) return;
+    if (!this.#hasReplayed || this.#sent === undefined || this.#refusedOne === undefined) return;
     const isAccepted = status !== 401;
-    this.#admitted?.route.bearer.replayed(this.#sent, isAccepted);
+    this.#admitted?.route.bearer.replayed(this.#sent, isAccepted, this.#refusedOne);
     this.#replayed(isAccepted ? 'accepted' : 'refused_again');
   }
 

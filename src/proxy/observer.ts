@@ -1,5 +1,6 @@
 // What the proxy tells the outside, typed. Nothing here may throw.
 import type { SidebearerError } from '../errors/sidebearer-error.ts';
+import type { Challenge } from './challenge.ts';
 
 export type ReplayOutcome = 'accepted' | 'refused_again' | 'body_too_large' | 'refresh_failed';
 
@@ -21,6 +22,8 @@ export interface ProxyObserver {
   requestBegan(route: string): void;
   requestEnded(end: RequestEnd): void;
   replayed(route: string, outcome: ReplayOutcome): void;
+  /** The upstream refused a token with 401 or 403 and named why, in a word of its registry. */
+  challenged(route: string, credential: string, challenge: Challenge): void;
   /** +1 at an established upgrade, −1 at its end. */
   upgradesChanged(route: string, delta: 1 | -1): void;
   /** A failure outside any request: bytes that are no request, a socket error. */

@@ -129,8 +129,14 @@ export const metricDefinitions = {
   cooldownEnd: {
     name: 'sidebearer_cooldown_end_timestamp_seconds',
     type: 'gauge',
-    help: 'When a cooling credential is tried again; absent where it is not cooling.',
+    help: 'When a cooling credential is tried again, or one that rests after a limit is used again in its pool; absent where neither is so.',
     labels: ['credential'],
+  },
+  upstreamQuota: {
+    name: 'sidebearer_upstream_quota_used_ratio',
+    type: 'gauge',
+    help: "Share of the account's quota that is used up (1: all of it), as the upstream told last; only where it tells.",
+    labels: ['credential', 'window'],
   },
   configInfo: {
     name: 'sidebearer_config_info',

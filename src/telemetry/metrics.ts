@@ -55,6 +55,7 @@ const statusClasses = ['aborted', '1xx', '2xx', '3xx', '4xx', '5xx'] as const;
 const replayOutcomes = ['accepted', 'refused_again', 'body_too_large', 'refresh_failed'] as const;
 const writeOutcomes = ['committed', 'conflict', 'failed'] as const;
 const breakerStates = ['closed', 'open', 'half_open'] as const;
+const quotaWindows = ['primary', 'secondary'] as const;
 const tokenResults = new Set(['1xx', '2xx', '3xx', '4xx', '5xx', 'network']);
 const SWITCHING_PROTOCOLS = 101;
 
@@ -98,6 +99,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const credentialState = gauge(define.credentialState);
   const breakerState = gauge(define.breakerState);
   const cooldownEnd = gauge(define.cooldownEnd);
+  const upstreamQuota = gauge(define.upstreamQuota);
   const configInfo = gauge(define.configInfo);
   const storeWrites = counter(define.storeWrites);
   const storeDirty = gauge(define.storeDirty);
@@ -109,6 +111,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     refreshDue,
     credentialState,
     cooldownEnd,
+    upstreamQuota,
     storeDirty,
   ] as const;
   collectDefaultMetrics({ register: registry });
@@ -174,7 +177,12 @@ export function createMetrics(options: MetricsOptions): Metrics {
       setTime(tokenExpiry, credential, status.expiresAtMs);
       setTime(grantExpiry, credential, status.grantExpiresAtMs);
       setTime(refreshDue, credential, status.refreshDueAtMs);
-      if (status.state === 'cooling') setTime(cooldownEnd, credential, status.coolingUntilMs);
+      const coolingUntilMs = status.state === 'cooling' ? status.coolingUntilMs : undefined;
+      setTime(cooldownEnd, credential, coolingUntilMs ?? status.resting?.untilMs);
+      for (const window of quotaWindows) {
+        const ratio = status.quota?.[window];
+        if (ratio !== undefined) upstreamQuota.set({ credential, window }, ratio);
+      }
     }
   }
 

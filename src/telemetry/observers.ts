@@ -31,7 +31,7 @@ export function createObservers({ metrics, logger, clock, accessLog }: Observers
   const telemetry = { metrics, logger, failures: createFailureLog(logger, createRepeatGate(clock)) };
   return {
     credentials: createCredentialObserver(telemetry),
-    proxy: createProxyObserver({ ...telemetry, accessLog }),
+    proxy: createProxyObserver({ ...telemetry, gate: createRepeatGate(clock), accessLog }),
     logins: createLoginObserver(telemetry),
     listeners: createListenerObserver(telemetry),
   };

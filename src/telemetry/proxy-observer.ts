@@ -4,16 +4,19 @@ import type { ProxyObserver, RequestEnd } from '../proxy/observer.ts';
 import type { FailureLog } from './failure-log.ts';
 import type { LogFields, Logger } from './logger.ts';
 import type { Metrics } from './metrics.ts';
+import type { RepeatGate } from './repeat-gate.ts';
 
 export interface ProxyTelemetry {
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly failures: FailureLog;
+  /** Against a flood of equal lines that are no failures. */
+  readonly gate: RepeatGate;
   /** One line at info for each request. */
   readonly accessLog: boolean;
 }
 
-export function createProxyObserver({ metrics, logger, failures, accessLog }: ProxyTelemetry): ProxyObserver {
+export function createProxyObserver({ metrics, logger, failures, gate, accessLog }: ProxyTelemetry): ProxyObserver {
   const isLogging = accessLog && logger.isEnabled('info');
   return {
     requestBegan: metrics.requestBegan,
@@ -30,6 +33,13 @@ export function createProxyObserver({ metrics, logger, failures, accessLog }: Pr
     replayed(route, outcome) {
       metrics.replayed(route, outcome);
       logger.debug({ route, outcome }, 'A request was answered with 401 and its token was renewed');
+    },
+
+    challenged(route, credential, challenge) {
+      const suppressed = gate.admit(`${route} ${credential} ${challenge}`);
+      if (suppressed === undefined) return;
+      const fields = { event: 'token_refused', route, credential, challenge };
+      logger.info(suppressed === 0 ? fields : { ...fields, suppressed }, 'The upstream refused the token');
     },
 
     upgradesChanged: metrics.upgradesChanged,

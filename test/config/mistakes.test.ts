@@ -44,6 +44,29 @@ const cases: readonly Case[] = [
     expected: ['4:5 config_key_unknown routes[0].upstrem -> upstream'],
   },
   {
+    name: 'a pool with an unknown member, one twice, and one that is no name',
+    text: minimal.replace('credential: codex\n', 'credential: [codex, codx, codex]\n'),
+    expected: [
+      '3:25 config_credential_unknown routes[0].credential[1] -> codex',
+      '3:31 config_value_invalid routes[0].credential[2]',
+    ],
+  },
+  {
+    name: 'a pool of nobody',
+    text: minimal.replace('credential: codex\n', 'credential: []\n'),
+    expected: ['3:17 config_value_invalid routes[0].credential'],
+  },
+  {
+    name: 'a member that is no text',
+    text: minimal.replace('credential: codex\n', 'credential: [codex, 7]\n'),
+    expected: ['3:17 config_value_invalid routes[0].credential'],
+  },
+  {
+    name: 'a choice that is none',
+    text: route('pool: random'),
+    expected: ['4:11 config_value_invalid routes[0].pool'],
+  },
+  {
     name: 'an unknown key, in another style',
     text: route('strip_path: true'),
     expected: ['4:5 config_key_unknown routes[0].strip_path -> stripPath'],

@@ -16,7 +16,7 @@ import { createRotatingGrant } from '../../src/credentials/rotating-grant.ts';
 import { createSchedule, type Schedule } from '../../src/credentials/schedule.ts';
 import { createTokenCache, type TokenCache } from '../../src/credentials/token-cache.ts';
 import { SidebearerError } from '../../src/errors/sidebearer-error.ts';
-import type { Account, Bound, Provider } from '../../src/providers/provider.ts';
+import type { Account, Bound, LimitReader, Provider } from '../../src/providers/provider.ts';
 import { createMemoryStore } from '../../src/stores/memory.ts';
 import { createSealing } from '../../src/stores/sealing.ts';
 import type { Sealing, Store } from '../../src/stores/store.ts';
@@ -47,6 +47,7 @@ export interface ProcessOptions {
   readonly revokeSuperseded?: boolean;
   readonly name?: string;
   readonly insteadOfLogin?: string;
+  readonly limits?: LimitReader;
   /** Another way to come by a token than the rotating grant. */
   readonly source?: (parts: SourceParts) => TokenSource;
 }
@@ -318,6 +319,7 @@ function createProcess(
     lead: options.lead ?? { leadMs: undefined, jitter: 0.1 },
     wait: options.wait ?? { timeoutMs: 10_000, places: 1_000 },
     insteadOfLogin: options.insteadOfLogin,
+    limits: options.limits,
   });
 
   return {

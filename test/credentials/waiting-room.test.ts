@@ -6,7 +6,7 @@ import { SidebearerError } from '../../src/errors/sidebearer-error.ts';
 import { createFakeClock } from '../_fake-clock.ts';
 import { patient, watch } from './_rig.ts';
 
-const token: Authorization = { generation: 1, rawHeaders: [] };
+const token: Authorization = { credential: 'main', generation: 1, rawHeaders: [] };
 const never = (): undefined => undefined;
 
 t.test('who waits longer than wait.timeout gets `refresh_wait_timeout` and Retry-After of one second', async (t) => {

@@ -19,6 +19,7 @@ export interface Scope {
 export interface Recorded extends ProxyObserver {
   readonly ends: RequestEnd[];
   readonly replays: ReplayOutcome[];
+  readonly challenges: string[];
   readonly failures: SidebearerError[];
   upgrades: number;
   inFlight: number;
@@ -28,6 +29,7 @@ export function createRecorder(): Recorded {
   const recorded: Recorded = {
     ends: [],
     replays: [],
+    challenges: [],
     failures: [],
     upgrades: 0,
     inFlight: 0,
@@ -39,6 +41,7 @@ export function createRecorder(): Recorded {
       recorded.ends.push(end);
     },
     replayed: (_route, outcome) => void recorded.replays.push(outcome),
+    challenged: (_route, credential, challenge) => void recorded.challenges.push(`${credential} ${challenge}`),
     upgradesChanged(_route, delta) {
       recorded.upgrades += delta;
     },
@@ -56,7 +59,7 @@ export interface FakeBearer extends Bearer {
 }
 
 export function token(generation: number): Authorization {
-  return { generation, rawHeaders: ['Authorization', `Bearer token-${generation}`] };
+  return { credential: 'main', generation, rawHeaders: ['Authorization', `Bearer token-${generation}`] };
 }
 
 /** A credential whose token is `token-1` until the test says otherwise. */

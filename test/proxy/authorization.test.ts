@@ -358,7 +358,11 @@ t.test('every header that is injected is exactly ours, look-alikes of the client
     response.end();
   });
   const bearer = createFakeBearer(['authorization', 'chatgpt-account-id']);
-  bearer.current = { generation: 1, rawHeaders: ['authorization', 'Bearer t', 'chatgpt-account-id', 'mine'] };
+  bearer.current = {
+    credential: 'main',
+    generation: 1,
+    rawHeaders: ['authorization', 'Bearer t', 'chatgpt-account-id', 'mine'],
+  };
   const proxy = await startProxy(t, upstream.url, { bearer });
   await exchangeRaw(
     t,

@@ -42,7 +42,7 @@ async function start(scope: Scope, origin: string, port: number, choice: WayChoi
 
 async function startBehind(scope: Scope, egress: ConnectProxy, origin: string, choice: WayChoice = {}) {
   const bearer = createFakeBearer();
-  bearer.current = { generation: 1, rawHeaders: ['Authorization', `Bearer ${secret}`] };
+  bearer.current = { credential: 'main', generation: 1, rawHeaders: ['Authorization', `Bearer ${secret}`] };
   const way = await openWay(scope, { proxy: egress.url.replace('://', '://user:pass%20word@'), ...choice });
   return await startProxy(scope, origin, { bearer, route: { way } });
 }
@@ -176,7 +176,7 @@ for (const { name, script, code, says } of refusals) {
     t.test(`an egress proxy that answers ${name} is 502 \`${code}\` on the way to ${origin}`, async (t) => {
       const egress = await startConnectProxy(t, script);
       const bearer = createFakeBearer();
-      bearer.current = { generation: 1, rawHeaders: ['Authorization', `Bearer ${secret}`] };
+      bearer.current = { credential: 'main', generation: 1, rawHeaders: ['Authorization', `Bearer ${secret}`] };
       const way = await openWay(t, { proxy: egress.url.replace('://', '://user:hidden@') });
       const timeouts = { connectMs: name === 'nothing at all' ? 100 : 2000, headersMs: 0, idleMs: 0 };
       const proxy = await startProxy(t, origin, { bearer, route: { way, timeouts } });

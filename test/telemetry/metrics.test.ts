@@ -29,6 +29,7 @@ async function busy() {
         refreshDueAtMs: 1_800_000_030_500,
         coolingUntilMs: 1_800_000_300_000,
         waiting: 3,
+        quota: { primary: 0.5, secondary: 1.25 },
         isDirty: true,
       }),
     ],
@@ -99,6 +100,8 @@ t.test('the values are those that happened', async (t) => {
     ['store_writes_total', { kind: 'file', outcome: 'committed' }, 1],
     ['store_writes_total', { kind: 'file', outcome: 'failed' }, 0],
     ['store_dirty', { credential }, 1],
+    ['upstream_quota_used_ratio', { credential, window: 'primary' }, 0.5],
+    ['upstream_quota_used_ratio', { credential, window: 'secondary' }, 1.25],
     ['logins_total', { credential, outcome: 'succeeded' }, 1],
   ];
   for (const [name, labels, value] of expected) {
@@ -108,6 +111,14 @@ t.test('the values are those that happened', async (t) => {
     const value = seriesValue(families, 'sidebearer_credential_state', { credential, state });
     t.equal(value, state === 'cooling' ? 1 : 0, state);
   }
+});
+
+t.test('the end of a rest is the end of a cooldown, whatever the state', async (t) => {
+  const resting = { code: 'upstream_limited', untilMs: 1_800_000_090_000 } as const;
+  const credentials = () => [{ ...credentialStatus('codex'), state: 'fresh' as const, resting }];
+  const families = await (await createTestTelemetry({ credentials })).scrape();
+  const series = 'sidebearer_cooldown_end_timestamp_seconds';
+  t.equal(seriesValue(families, series, { credential: 'codex' }), 1_800_000_090);
 });
 
 t.test('every code of the catalogue is exported with 0 at the start, no credential has a series yet', async (t) => {

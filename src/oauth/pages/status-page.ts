@@ -121,6 +121,8 @@ function details({ texts, nowMs }: StatusFacts, { status }: Shown): Markup {
     ...accountFacts(texts, status.account),
     [words.token, tokenLife(texts, status, nowMs)],
     [words.cooling, ahead(status.coolingUntilMs)],
+    [words.resting, ahead(status.resting?.untilMs)],
+    [words.quota, quotaText(status.quota)],
     [words.nextRefresh, status.coolingUntilMs === undefined && ahead(status.refreshDueAtMs)],
     [words.lastRefresh, at(status.lastRefreshAtMs)],
     [words.grantEnds, at(status.grantExpiresAtMs)],
@@ -129,6 +131,11 @@ function details({ texts, nowMs }: StatusFacts, { status }: Shown): Markup {
   ])}
 ${status.isDirty && html`<div class="note warn"><h3>${words.dirtyTitle}</h3><p>${words.dirty}</p></div>`}
 ${lastError(texts, status, nowMs)}`;
+}
+
+function quotaText(quota: CredentialStatus['quota']): Content {
+  const shares = [quota?.primary, quota?.secondary].filter((share) => share !== undefined);
+  return shares.length > 0 && shares.map((share) => `${Math.round(share * 100)} %`).join(' · ');
 }
 
 function lastError(texts: Texts, { lastError: error, usable }: CredentialStatus, nowMs: number): Content {

@@ -63,6 +63,8 @@ export const chinese: Texts = {
     nextRefresh: '下次刷新',
     lastRefresh: '上次刷新',
     cooling: '再次尝试',
+    resting: '达到限额，暂停使用至',
+    quota: '已用配额',
     grantEnds: '登录结束',
     waiting: '等待中的请求',
     breaker: '令牌端点',

@@ -61,6 +61,8 @@ export const english = {
     nextRefresh: 'Next refresh',
     lastRefresh: 'Last refresh',
     cooling: 'Tried again',
+    resting: 'Rests after a limit until',
+    quota: 'Quota used',
     grantEnds: 'Login ends',
     waiting: 'Requests waiting',
     breaker: 'Token endpoint',

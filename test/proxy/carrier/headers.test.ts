@@ -163,7 +163,11 @@ onEachCarrier('exactly one Authorization arrives, ours, whatever the client sent
 onEachCarrier('look-alikes of every injected header are removed: case and underscores', async (t, carrier) => {
   const origin = await startOrigin(t, () => 'HTTP/1.1 204 No Content\r\n\r\n');
   const bearer = createFakeBearer(['authorization', 'x-account-id']);
-  bearer.current = { generation: 1, rawHeaders: ['Authorization', 'Bearer token-1', 'X-Account-Id', 'acme'] };
+  bearer.current = {
+    credential: 'main',
+    generation: 1,
+    rawHeaders: ['Authorization', 'Bearer token-1', 'X-Account-Id', 'acme'],
+  };
   const proxy = await carrier.start(t, origin.url, { bearer });
   await exchangeRaw(
     t,
