@@ -14,6 +14,8 @@ import {
   onDemand,
   onNeed,
   publishedState,
+  reluctance,
+  restOf,
   transition,
 } from '../../src/credentials/credential.ts';
 
@@ -334,6 +336,57 @@ t.test('the schedule: due, never for what is dead, absent or under way, at once 
   t.end();
 });
 
+t.test('a rest: capped, never shortened, ended by its time, by resume, a login or a logout', (t) => {
+  const limited = (forMs: number, code = 'upstream_limited' as const): CredentialEvent => ({
+    type: 'limited',
+    code,
+    forMs,
+  });
+  t.strictSame(restOf(valid, start), undefined);
+  const state = transition(valid, limited(minute), start, policy);
+  t.match(restOf(state, start), { code: 'upstream_limited', untilMs: start.monotonicMs + minute });
+  t.equal(restOf(state, at(minute)), undefined, 'its end is its end');
+  t.match(restOf(transition(state, limited(second), start, policy), start), { untilMs: start.monotonicMs + minute });
+  const long = transition(
+    state,
+    { type: 'limited', code: 'upstream_quota_exhausted', forMs: 18 * 24 * hour },
+    start,
+    policy,
+  );
+  t.match(restOf(long, start), {
+    code: 'upstream_quota_exhausted',
+    untilMs: start.monotonicMs + policy.maxRetryAfterMs,
+  });
+  t.ok(isUsable(state, start), 'its token serves all the same');
+  t.equal(publishedState(state, start), 'fresh');
+  t.ok(restOf(transition(state, token(2, hour), start, policy), start), 'another token does not end it');
+  const ends: CredentialEvent[] = [
+    { type: 'resumed', endsCooling: false },
+    { type: 'loggedIn' },
+    { type: 'emptied', code: 'grant_absent' },
+  ];
+  for (const event of ends) t.equal(restOf(transition(state, event, start, policy), start), undefined, event.type);
+  t.end();
+});
+
+t.test('what speaks against a usable token: nothing, a dead grant, a refusal, a rest, in this order', (t) => {
+  const refused = transition(valid, { type: 'refused', generation: 1 }, start, policy);
+  const resting = transition(valid, { type: 'limited', code: 'upstream_limited', forMs: minute }, start, policy);
+  const longer = transition(valid, { type: 'limited', code: 'upstream_limited', forMs: 2 * minute }, start, policy);
+  const states = [valid, withGrant(grants.dead, valid), refused, resting, longer];
+  const values = states.map((state) => reluctance(state, start));
+  t.strictSame(
+    values,
+    [...values].sort((a, b) => a - b),
+  );
+  t.equal(new Set(values).size, values.length);
+  t.equal(values[0], 0);
+  t.equal(reluctance(withGrant(grants.cooling, valid), start), 0, 'while its token is valid cooling does not matter');
+  t.equal(reluctance(refused, at(minute)), 0, 'after the pause it may have been a whim');
+  t.equal(reluctance(transition(refused, token(2, hour), start, policy), start), 0, 'another token was not refused');
+  t.end();
+});
+
 // --- no dead ends -------------------------------------------------------------------------------------------------
 
 const generation = fc.integer({ min: 1, max: 4 });
@@ -363,6 +416,11 @@ const anyEvent: fc.Arbitrary<CredentialEvent> = fc.oneof(
   fc.constant<CredentialEvent>({ type: 'died', code: 'grant_reused' }),
   fc.constant<CredentialEvent>({ type: 'loggedIn' }),
   fc.record({ type: fc.constant('refused' as const), generation }),
+  fc.record({
+    type: fc.constant('limited' as const),
+    code: fc.constantFrom('upstream_limited', 'upstream_quota_exhausted'),
+    forMs: fc.oneof(fc.constant(Number.POSITIVE_INFINITY), fc.integer({ min: -hour, max: 1_000 * hour })),
+  }),
   fc.record({ type: fc.constant('accepted' as const), generation }),
 );
 const anyStep = fc.record({
@@ -395,6 +453,11 @@ t.test('no sequence of events throws, or ends in a state that nothing leads out 
         if (state.demandPause !== undefined && state.demandPause.untilMs - now.monotonicMs > hour) {
           throw new Error('a pause of demands above an hour');
         }
+        const rest = restOf(state, now);
+        if (rest !== undefined && rest.untilMs - now.monotonicMs > policy.maxRetryAfterMs)
+          throw new Error('a rest above its cap');
+        if (reluctance(state, now) > 2 !== (rest !== undefined))
+          throw new Error('a rest that does not show, or none that does');
         onDemand(state, now);
       }
     }),

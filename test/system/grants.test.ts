@@ -1,6 +1,5 @@
 // The grants that need no person: client credentials, a refresh token at hand, a token that something else writes.
 
-import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,8 +7,8 @@ import t from 'tap';
 import { demoClient, demoMachine } from '../../demo/provider.ts';
 import { createDemoUpstream, shorten } from '../../demo/upstream.ts';
 import type { CredentialStatus } from '../../src/credentials/bearer.ts';
-import { clickThrough, createBrowser } from '../demo/_login.ts';
 import { eventually, runProgram } from './_process.ts';
+import { refreshTokenOf } from './_refresh-token.ts';
 import { callEcho, createWorld, type World } from './_world.ts';
 
 const quick = 'refresh: { timeout: 2s, cooldown: 300ms }, breaker: { resetAfter: 300ms }, wait: { timeout: 5s }';
@@ -84,37 +83,6 @@ t.test(
     await world.close();
   },
 );
-
-/** A refresh token as an operator has one: from a login that was done elsewhere. */
-async function refreshTokenOf(world: World): Promise<string> {
-  const redirectUri = `${world.oauthUrl}/oauth/callback`;
-  const verifier = randomBytes(32).toString('base64url');
-  const start = new URL(`${world.provider.issuer}/auth`);
-  start.search = new URLSearchParams({
-    response_type: 'code',
-    client_id: demoClient.id,
-    redirect_uri: redirectUri,
-    scope: 'openid offline_access',
-    prompt: 'consent',
-    state: 'x',
-    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
-    code_challenge_method: 'S256',
-  }).toString();
-  const callback = await clickThrough(createBrowser(), start, 'continue');
-  const answer = await fetch(`${world.provider.issuer}/token`, {
-    method: 'POST',
-    body: new URLSearchParams({
-      grant_type: 'authorization_code',
-      client_id: demoClient.id,
-      code: callback.searchParams.get('code') ?? '',
-      redirect_uri: redirectUri,
-      code_verifier: verifier,
-    }),
-  });
-  const { refresh_token } = (await answer.json()) as { refresh_token?: string };
-  if (refresh_token === undefined) throw new Error('no refresh token');
-  return refresh_token;
-}
 
 t.test(
   'refresh_token: a seed is redeemed once, a restart goes on with what is stored, a new seed counts',
