@@ -970,14 +970,14 @@ export const catalogue = {
     status: 429,
     outcome: 'temporary',
     message: 'The upstream limits the requests of a credential, which rests in its pool meanwhile',
-    next: 'Nothing is to be done: other members of the pool are used. `sidebearer resume CREDENTIAL` ends the rest.',
+    next: 'Nothing is to be done: other members of the pool are used, and the rest ends by itself.',
   },
   upstream_quota_exhausted: {
     layer: 'proxy',
     status: 429,
     outcome: 'temporary',
     message: "The quota of a credential's account is used up; it rests in its pool meanwhile",
-    next: 'Nothing is to be done: other members of the pool are used. `sidebearer resume CREDENTIAL` ends the rest.',
+    next: 'Nothing is to be done: other members of the pool are used, and the rest ends by itself.',
   },
   egress_unreachable: {
     layer: 'proxy',
