@@ -15,6 +15,7 @@ const count = Number(process.env['SIDEBEARER_FUZZ_CASES'] ?? 2000);
 const BATCH = 100;
 const secrets = ['fuzz-token-1-5d2c', 'fuzz-token-2-77ab'] as const;
 const [first, second] = secrets.map((token, index) => ({
+  credential: 'test',
   generation: index + 1,
   rawHeaders: ['Authorization', `Bearer ${token}`],
 }));
