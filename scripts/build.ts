@@ -30,6 +30,7 @@ await build({
   bundle: true,
   platform: 'node',
   format: 'esm',
+  alias: { undici: './scripts/undici-parts.mjs' },
   target: `node${engines.node.replace(/[^\d.]/g, '')}`,
   legalComments: 'inline',
   define: {

@@ -1,6 +1,6 @@
 // The settings of one credential, by provider: each provider takes only the keys that mean something to it.
 // The URLs of the codex preset are not here: they belong to the provider, and stand here as overrides alone.
-import { z } from 'zod';
+import * as z from 'zod';
 import { group, optional, required, setting } from './setting.ts';
 import { tlsFiles } from './tls-settings.ts';
 import {

@@ -1,6 +1,6 @@
 // The JSON Schema of the configuration, for editors: what a file may hold, references included. It is laxer than
 // `check`, which also knows the rules between settings.
-import { z } from 'zod';
+import * as z from 'zod';
 import { configSchema } from './schema.ts';
 
 /** Draft 2020-12. */

@@ -1,6 +1,6 @@
 // The configuration as data: every setting with its kind, default and one line of doc. What is valid, what editors
 // offer and what docs/config.md says is read from here. Rules between settings are in rules.ts.
-import { z } from 'zod';
+import * as z from 'zod';
 import { credentialNamePattern, credentialSchema, headerNamePattern } from './credential-schema.ts';
 import { defaultAddresses } from './default-addresses.ts';
 import { defaultReferences } from './default-references.ts';

@@ -1,6 +1,6 @@
 // How the schema writes a setting down: a kind of value, one line of doc, and a default in the words of the
 // configuration file. A default goes through the same reader as a value, so that it cannot be invalid unseen.
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** A setting that must be there. */
 export function required<T extends z.ZodType>(kind: T, doc: string) {

@@ -1,6 +1,6 @@
 // The schema as a list of settings: for docs, for "did you mean", and to know which values are secrets.
 // It reads the schema and adds nothing to it.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { SettingPath } from './mistake.ts';
 import { configSchema } from './schema.ts';
 import { kinds } from './value-kinds.ts';

@@ -1,7 +1,7 @@
 // The kinds of values that settings have: each reads one raw YAML value, refuses it in words that say what was
 // expected, and describes itself for editors and docs. A refusal never repeats the value.
 import { createPrivateKey } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type EgressProxy, parseEgressProxy } from '../egress/egress-proxy.ts';
 import { type ListenAddress, parseListenAddress } from '../listen.ts';
 import {
