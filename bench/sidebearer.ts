@@ -10,8 +10,8 @@ import { freePort, type Launch } from './running-process.ts';
 import { TOKEN, type Upstream } from './upstreams.ts';
 
 export const bundle = 'dist/sidebearer.js';
-/** What the image gives to Node; docs/decisions/003 has the figures. */
-export const imageFlags: readonly string[] = [];
+/** What the image gives to Node; docs/decisions/005-node-and-start.md has the figures. */
+export const imageFlags: readonly string[] = ['--max-semi-space-size=8'];
 
 const CREDENTIAL = 'bench';
 /** Nobody answers there. */

@@ -2,7 +2,8 @@
 // Nothing is minified: a stack trace from production should be readable.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, readFileSync, renameSync } from 'node:fs';
-import { build } from 'esbuild';
+import { isBuiltin } from 'node:module';
+import { build, type Plugin } from 'esbuild';
 
 const { version, engines } = JSON.parse(readFileSync('package.json', 'utf8')) as {
   version: string;
@@ -21,6 +22,23 @@ function commit(): string {
   }
 }
 
+/**
+ * Node's own modules by require() and not by import: for an import Node reads every export at once, and reading
+ * `WebSocket` of node:http loads the whole undici inside Node, 40 ms and 5 MB. The bundle's figures are in
+ * docs/decisions/005-node-and-start.md.
+ */
+const requireBuiltins: Plugin = {
+  name: 'require-builtins',
+  setup(build) {
+    build.onResolve({ filter: /^[a-z]/, namespace: 'file' }, ({ path, kind }) =>
+      kind === 'import-statement' && isBuiltin(path) ? { path, namespace: 'builtin' } : undefined,
+    );
+    build.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
+      contents: `module.exports = require(${JSON.stringify(path)})`,
+    }));
+  },
+};
+
 const outfile = 'dist/sidebearer.js';
 // Moved into its place at the end: what runs from there meanwhile never finds it missing or half written.
 const unfinished = `${outfile}.${process.pid}`;
@@ -30,6 +48,7 @@ await build({
   bundle: true,
   platform: 'node',
   format: 'esm',
+  plugins: [requireBuiltins],
   alias: { undici: './scripts/undici-parts.mjs' },
   target: `node${engines.node.replace(/[^\d.]/g, '')}`,
   legalComments: 'inline',

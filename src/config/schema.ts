@@ -29,6 +29,9 @@ import {
   url,
 } from './value-kinds.ts';
 
+// A configuration is read once: a parser compiled for it would cost more than it saves.
+z.config({ jitless: true });
+
 const hostPattern =
   /^([A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*|\[[0-9A-Fa-f:.]+\])$/;
 

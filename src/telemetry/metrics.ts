@@ -8,6 +8,7 @@ import type { SidebearerError } from '../errors/sidebearer-error.ts';
 import type { Grant } from '../providers/provider.ts';
 import type { ReplayOutcome, RequestEnd } from '../proxy/observer.ts';
 import type { Store } from '../stores/store.ts';
+import { LiveHistogram } from './live-histogram.ts';
 import { type MetricDefinition, metricDefinitions } from './metric-definitions.ts';
 
 export interface MetricsOptions {
@@ -59,11 +60,12 @@ const quotaWindows = ['primary', 'secondary'] as const;
 const tokenResults = new Set(['1xx', '2xx', '3xx', '4xx', '5xx', 'network']);
 const SWITCHING_PROTOCOLS = 101;
 
-/** One route's children, prebuilt: a request that ends allocates no labels. */
+/** One route's figures: a request that ends allocates no labels and hashes none. */
 interface RouteSeries {
-  readonly byStatusClass: readonly { inc(): void }[];
+  /** In the order of `statusClasses`. */
+  readonly byStatusClass: number[];
   readonly duration: { observe(seconds: number): void };
-  readonly ttfb: { observe(seconds: number): void };
+  readonly ttfb: { observe(seconds: number): void } | undefined;
   readonly replays: ReadonlyMap<ReplayOutcome, { inc(): void }>;
   inFlight: number;
   upgrades: number;
@@ -82,8 +84,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const define = metricDefinitions;
   const buildInfo = gauge(define.buildInfo);
   const requests = counter(define.requests);
-  const requestDuration = histogram(define.requestDuration);
-  const upstreamTtfb = histogram(define.upstreamTtfb);
+  const requestDuration = new LiveHistogram(define.requestDuration, registry);
+  const upstreamTtfb = new LiveHistogram(define.upstreamTtfb, registry);
   const requestsInFlight = gauge(define.requestsInFlight);
   const requestsWaiting = gauge(define.requestsWaiting);
   const upgradesOpen = gauge(define.upgradesOpen);
@@ -129,12 +131,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
 
   function addRoute(route: string): RouteSeries {
     const series = {
-      byStatusClass: statusClasses.map((status_class) => {
-        requests.inc({ route, status_class }, 0);
-        return requests.labels({ route, status_class });
-      }),
-      duration: requestDuration.labels({ route }),
-      ttfb: upstreamTtfb.labels({ route }),
+      byStatusClass: statusClasses.map(() => 0),
+      duration: requestDuration.series(route),
+      // What matched no route went to no upstream.
+      ttfb: route === NONE ? undefined : upstreamTtfb.series(route),
       replays: new Map(
         replayOutcomes.map((outcome) => {
           if (route !== NONE) replays.inc({ route, outcome }, 0);
@@ -144,8 +144,6 @@ export function createMetrics(options: MetricsOptions): Metrics {
       inFlight: 0,
       upgrades: 0,
     };
-    requestDuration.zero({ route });
-    if (route !== NONE) upstreamTtfb.zero({ route });
     routes.set(route, series);
     return series;
   }
@@ -160,9 +158,13 @@ export function createMetrics(options: MetricsOptions): Metrics {
     if (name !== undefined) credentialErrors.inc({ credential: name, code: error.code });
   }
 
-  /** The gauges that are read from the state rather than counted: computed at the scrape. */
+  /** What is read from the state rather than counted by the registry: computed at the scrape. */
   function readState(): void {
+    requests.reset();
     for (const [route, series] of routes) {
+      for (const [i, status_class] of statusClasses.entries()) {
+        requests.inc({ route, status_class }, series.byStatusClass[i] ?? 0);
+      }
       if (route === NONE) continue;
       requestsInFlight.set({ route }, series.inFlight);
       upgradesOpen.set({ route }, series.upgrades);
@@ -199,10 +201,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
     requestEnded(end) {
       const series = end.route === undefined ? unmatched : seriesOf(end.route);
       if (end.route !== undefined) series.inFlight -= 1;
-      series.byStatusClass[statusClassIndex(end)]?.inc();
+      const status = statusClassIndex(end);
+      series.byStatusClass[status] = (series.byStatusClass[status] ?? 0) + 1;
       // An upgraded connection lives for hours: it would drown the durations of requests.
       if (end.status !== SWITCHING_PROTOCOLS) series.duration.observe(end.durationMs / 1000);
-      if (end.upstreamTtfbMs !== undefined) series.ttfb.observe(end.upstreamTtfbMs / 1000);
+      if (end.upstreamTtfbMs !== undefined) series.ttfb?.observe(end.upstreamTtfbMs / 1000);
       if (end.error !== undefined) failed(end.error);
     },
 
