@@ -15,6 +15,8 @@ export interface Course {
   readonly proxyCore: number;
   readonly loadCore: number;
   readonly folder: string;
+  /** On `performance.now()`: after it nothing begins but the first round of a case that has begun. */
+  readonly deadlineMs: number;
 }
 
 /** A contestant that can run here, with what it needs. */
@@ -76,6 +78,7 @@ export async function runCase(each: Case, entrants: readonly Entrant[], course: 
     for (const runner of runners) await load(runner, WARM_UP_S);
     const rounds = runners.map((): Round[] => []);
     for (let round = 1; round <= course.rounds; round += 1) {
+      if (round > 1 && performance.now() > course.deadlineMs) break;
       for (const [index, runner] of runners.entries()) {
         const result = await load(runner, seconds);
         rounds[index]?.push(result);

@@ -25,7 +25,8 @@ const { values } = parseArgs({
     cases: { type: 'string', default: caseNames.join(',') },
     peers: { type: 'string', default: contestants.map(({ name }) => name).join(',') },
     rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '1' },
+    minutes: { type: 'string', default: '10' },
     bundle: { type: 'string', default: bundle },
     'node-flags': { type: 'string', default: imageFlags.join(' ') },
     write: { type: 'boolean', default: false },
@@ -37,7 +38,8 @@ const help = `node bench/run.ts [flags]
   --cases    of ${caseNames.join(',')}
   --peers    of ${contestants.map(({ name }) => name).join(',')}
   --rounds   of each case, in turn; default 5
-  --seconds  of each round; default 3
+  --seconds  of each round; default 1
+  --minutes  after which nothing more is begun, and what is left out is told; default 10
   --bundle, --node-flags   another build of Sidebearer, and what Node is given for it
   --write    writes bench/RESULTS.md`;
 
@@ -72,6 +74,7 @@ async function compare(folder: string): Promise<string> {
     seconds: Number(values.seconds),
     proxyCore: PROXY_CORE,
     loadCore: LOAD_CORE,
+    deadlineMs: performance.now() + Number(values.minutes) * 60_000,
   };
   const wanted = values.cases.split(',');
   const { entrants, versions, left } = await findEntrants();
@@ -86,16 +89,20 @@ async function compare(folder: string): Promise<string> {
   let peaks: Score[] = [];
   for (const each of cases) {
     if (!wanted.includes(each.name)) continue;
+    if (performance.now() > course.deadlineMs) {
+      parts.push(`${each.doc}: left out, the time was over.\n`);
+      continue;
+    }
     const scores = await runCase(each, entrants, course);
     if (each.name === 'get') peaks = scores;
     parts.push(caseTable(each, scores));
   }
+  if (wanted.includes(START)) parts.push(startTable(await measureStarts(course, sidebearer)));
   if (wanted.includes(LATENCY)) {
     // The peaks are the plain GET's: without it there is nothing to take a share of.
     if (peaks.length === 0) parts.push('Added latency is left out: it needs the case get.\n');
     else parts.push(latencyTable(await measureAddedLatency(entrants, peaks, course)));
   }
-  if (wanted.includes(START)) parts.push(startTable(await measureStarts(course, sidebearer)));
   return parts.join('\n');
 }
 

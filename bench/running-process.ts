@@ -18,6 +18,13 @@ export interface Launch {
   readonly ready: { readonly url: string; readonly status: number };
 }
 
+/** What lives still: whatever ends the benchmark ends them too. */
+const living = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of living) child.kill('SIGTERM');
+});
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+
 export interface RunningProcess {
   readonly pid: number;
   /** From spawn to the first answer that says ready. */
@@ -32,6 +39,8 @@ export async function startProcess(name: string, core: number, launch: Launch): 
     stdio: ['ignore', 'ignore', 'inherit'],
     env: { ...process.env, ...env },
   });
+  living.add(child);
+  child.once('exit', () => living.delete(child));
   const isReady = async (): Promise<boolean> =>
     ask(ready.url).then(
       (status) => status === ready.status,

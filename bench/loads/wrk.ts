@@ -12,12 +12,13 @@ export function wrk(method: 'GET' | 'POST'): Load {
   return async ({ url, authorization, connections, seconds, core, folder }) => {
     const script = join(folder, 'post.lua');
     writeFileSync(script, `wrk.method = "POST"\nwrk.body = string.rep("x", ${POST_BYTES})\n`);
-    const { stdout } = await promisify(execFile)('taskset', [
+    const command = [
       ...['-c', String(core), 'wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '--latency', '--timeout', '10s'],
       ...(method === 'POST' ? ['-s', script] : []),
       ...(authorization === undefined ? [] : ['-H', `Authorization: ${authorization}`]),
       url,
-    ]);
+    ];
+    const { stdout } = await promisify(execFile)('taskset', command, { timeout: (seconds + 30) * 1000 });
     const number = (pattern: RegExp): number => Number(pattern.exec(stdout)?.[1] ?? 0);
     const socketErrors = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(stdout) ?? [];
     return {
