@@ -10,7 +10,7 @@ import { freePort, type Launch } from './running-process.ts';
 import { TOKEN, type Upstream } from './upstreams.ts';
 
 export const bundle = 'dist/sidebearer.js';
-/** What the image gives to Node; docs/decisions/004-node-and-start.md has the figures. */
+/** What the image gives to Node; docs/decisions/008-node-and-start.md has the figures. */
 export const imageFlags: readonly string[] = ['--max-semi-space-size=8'];
 
 const CREDENTIAL = 'bench';

@@ -25,7 +25,7 @@ function commit(): string {
 /**
  * Node's own modules by require() and not by import: for an import Node reads every export at once, and reading
  * `WebSocket` of node:http loads the undici inside Node: 46 of 390 ms in a profile, 1.5 MB. The bundle's figures are in
- * docs/decisions/004-node-and-start.md.
+ * docs/decisions/008-node-and-start.md.
  */
 const requireBuiltins: Plugin = {
   name: 'require-builtins',

@@ -3,7 +3,7 @@ import t from 'tap';
 import { LiveHistogram } from '../../src/telemetry/live-histogram.ts';
 
 const definition = {
-  name: 'sidebearer_test_seconds',
+  name: 'sidebearer_sidebearer_test_seconds',
   type: 'histogram',
   help: 'For this test',
   labels: ['route'],
