@@ -138,7 +138,7 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
 
   /** Step 1, where another holds the lease: its result if there is one by now, undefined to try again. */
   async function waitForHolder(host: RenewalHost): Promise<RenewalResult | undefined> {
-    await waitForChange(host.stopping);
+    await waitForChange(host.stopping, leaseMs / 3);
     try {
       const record = await records.read();
       if (newSeed(record) !== undefined) return undefined;
@@ -151,13 +151,30 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
     }
   }
 
-  /** Until the record changes, at most a renewal interval; with jitter where nothing tells of changes. */
-  async function waitForChange(stopping: AbortSignal): Promise<void> {
+  /** Until the record changes, at most so long; with jitter where nothing tells of changes. */
+  async function waitForChange(stopping: AbortSignal, mostMs: number): Promise<void> {
     const changed = new AbortController();
     const watch = store.watch?.(credential, () => changed.abort());
-    const longestMs = watch === undefined ? Math.min(250 + random() * 1_750, leaseMs / 3) : leaseMs / 3;
+    const longestMs = watch === undefined ? Math.min(250 + random() * 1_750, mostMs) : mostMs;
     await sleep(clock, longestMs, AbortSignal.any([stopping, changed.signal]));
     watch?.close();
+  }
+
+  /** Until whoever announced this redeem has written its outcome, at most so long. */
+  async function waitForAnnounced(
+    { owner, fingerprint }: Intent,
+    mostMs: number,
+    stopping: AbortSignal,
+  ): Promise<void> {
+    const endsAtMs = clock.monotonicMs() + mostMs;
+    for (let leftMs = mostMs; leftMs > 0 && !stopping.aborted; leftMs = endsAtMs - clock.monotonicMs()) {
+      await waitForChange(stopping, Math.min(leaseMs / 3, leftMs));
+      const now = await records.read().catch(() => undefined);
+      // Out of reach, it may still be written.
+      if (now === undefined) continue;
+      const intent = liveIntent(now);
+      if (intent?.owner !== owner || intent.fingerprint !== fingerprint) return;
+    }
   }
 
   async function renewUnderLease(
@@ -194,7 +211,7 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
             const patienceMs = options.timeoutMs + leaseMs;
             // Nothing is in flight meanwhile: whoever has something to redeem may have the place.
             gate.leave();
-            await sleep(clock, host.isValidFor(patienceMs) ? patienceMs : leaseMs, host.stopping);
+            await waitForAnnounced(intent, host.isValidFor(patienceMs) ? patienceMs : leaseMs, host.stopping);
             await gate.enter();
             if (keeper.isLost) return 'lease lost';
             continue;
@@ -365,13 +382,22 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
   }
 
   function prepareAnswer(base: OpenRecord, answer: TokenAnswer): PreparedCommit {
-    return records.prepare(base, {
-      tokens: mergeAnswer(base.tokens, answer),
+    const tokens = mergeAnswer(base.tokens, answer);
+    return records.prepare(base, (salt) => ({
+      tokens,
       account: mergeAccount(base.stored?.account, answer.account),
       intent: undefined,
       dead: undefined,
-      unclear: undefined,
-    });
+      unclear: wasOvertaken(base) ? { fingerprint: fingerprint(salt, tokens.refreshToken ?? '') } : undefined,
+    }));
+  }
+
+  /**
+   * Another took the lease while our answer was on its way, and may have redeemed the same token: a family that turns
+   * out dead has died of that.
+   */
+  function wasOvertaken({ stored }: OpenRecord): boolean {
+    return stored?.dead !== undefined || stored?.intent?.owner !== owner;
   }
 
   /** The write went through after all, and somebody has written since: our tokens are what is stored. */

@@ -64,7 +64,13 @@ export function createEndpointCaller({ clock, dispatcher }: EndpointParts): Call
       let sizeBytes = 0;
       const chunks: Buffer[] = [];
 
-      const timer = clock.after(call.timeoutMs, () => failUnanswered({ reason: 'the attempt took too long' }));
+      const timer = clock.after(call.timeoutMs, () => {
+        const giveUp = (): void => failUnanswered({ reason: 'the attempt took too long' });
+        // A process that was frozen finds its timers due before it has looked at its sockets, and the answer may lie
+        // there. Where nothing was sent yet, nothing may be sent any more.
+        if (begun === undefined) giveUp();
+        else setImmediate(giveUp);
+      });
 
       function end(): void {
         isOver = true;

@@ -303,3 +303,36 @@ t.test('a login whose token falls due while the old refresh is still under way i
   t.equal(world.provider.redeems.at(-1), 'login-2/1');
   t.ok(p.refresher.status().usable);
 });
+
+for (const change of ['login', 'logout'] as const) {
+  t.test(`a ${change} that could not be read when its notice came is read once the store answers again`, async (t) => {
+    const { world, p } = await loggedIn(t);
+    world.provider.steps.push({ fails: 'grant_revoked' });
+    await world.clock.advance(due);
+    t.equal(p.refresher.status().state, 'dead', 'nothing else would ever make it read');
+    p.store.isDown = true;
+    if (change === 'login') await world.loginElsewhere();
+    else await world.logoutElsewhere();
+    await world.clock.advance(120_000);
+    t.equal(p.refresher.status().state, 'dead');
+    const reads = p.store.log.filter((operation) => operation === 'read').length;
+    await world.clock.advance(60_000);
+    const inAMinute = p.store.log.filter((operation) => operation === 'read').length - reads;
+    t.ok(inAMinute >= 2 && inAMinute <= 4, `${inAMinute} tries in a minute`);
+    p.store.isDown = false;
+    await world.clock.advance(30_000);
+    t.equal(p.refresher.status().state, change === 'login' ? 'fresh' : 'absent');
+    const after = p.store.log.length;
+    await world.clock.advance(120_000);
+    t.equal(p.store.log.length, after, 'and then no more');
+  });
+}
+
+t.test('a process that stops asks no further', async (t) => {
+  const { world, p } = await loggedIn(t);
+  p.store.isDown = true;
+  await world.edit('anything');
+  await world.clock.advance(3_000);
+  await p.stop();
+  t.equal(world.clock.armed, 0);
+});

@@ -255,3 +255,23 @@ t.test('hold: a token that is about to expire anyway has nothing to wait for: th
   t.equal(world.provider.calls, 2);
   t.strictSame(p.ends, ['refreshed']);
 });
+
+t.test(
+  'a holder that was frozen comes with its tokens after the loss was told: the family is gone, and for the same reason',
+  async (t) => {
+    const { world, p } = await loggedIn(t);
+    const other = await world.started();
+    world.provider.answerMs = 1_000;
+    await world.clock.advance(due + 500);
+    p.freeze();
+    await world.clock.advance(2 * (leaseMs + timeoutMs) + 5_000);
+    t.strictSame(other.ends, ['refresh_outcome_unknown'], 'it was waited for, and then taken for dead');
+    p.thaw();
+    await world.clock.advance(5_000);
+    t.strictSame(p.ends, ['refreshed']);
+    t.match((await world.record()).tokens, { refreshToken: 'login-1/2' }, 'what it had is kept all the same');
+    await world.clock.advance(hour);
+    for (const { ends } of [p, other]) t.notOk(ends.includes('grant_revoked'), ends.join());
+    t.equal((await world.record()).stored?.dead?.code, 'refresh_outcome_unknown');
+  },
+);

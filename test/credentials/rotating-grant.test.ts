@@ -1,7 +1,7 @@
 // One refresh of a rotating grant, step by step, with faults between the steps.
 import t from 'tap';
 import type { StoredRecord } from '../../src/stores/store.ts';
-import { createWorld, due, hour, loggedIn, type Process, patient, tokenOf, watch } from './_rig.ts';
+import { createWorld, due, hour, leaseMs, loggedIn, type Process, patient, tokenOf, watch } from './_rig.ts';
 
 const isIntent = (record: StoredRecord | undefined): boolean => record?.intent !== undefined;
 
@@ -266,3 +266,23 @@ t.test(
     t.strictSame(p.ends, ['refreshed']);
   },
 );
+
+for (const canWatch of [true, false]) {
+  t.test(
+    `an announced redeem whose holder comes back and writes is waited for no longer, ${canWatch ? 'by' : 'without'} a watch`,
+    async (t) => {
+      const { world, p } = await loggedIn(t);
+      const other = await world.started({ canWatch });
+      world.provider.answerMs = 1_000;
+      await world.clock.advance(due + 500);
+      p.freeze();
+      await world.clock.advance(leaseMs * 1.5 + 1_000);
+      t.equal((await world.store.lease('codex', 'somebody', leaseMs)).held, true, 'the other has the lease, and waits');
+      p.thaw();
+      await world.clock.advance(canWatch ? 0 : 2_000);
+      t.strictSame(other.ends, ['adopted']);
+      t.equal(tokenOf(other.refresher.authorization()), 'access-2');
+      t.strictSame(world.provider.redeems, ['login-1/1']);
+    },
+  );
+}
