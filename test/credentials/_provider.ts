@@ -28,7 +28,9 @@ export type ProviderEvent =
       readonly by: Clock;
       readonly isLost: boolean;
     }
-  | { readonly kind: 'reused'; readonly token: string };
+  | { readonly kind: 'reused'; readonly token: string }
+  /** An attempt began, whatever becomes of it. */
+  | { readonly kind: 'called'; readonly by: Clock };
 
 interface Family {
   current: string;
@@ -50,13 +52,14 @@ export interface TestProvider {
   readonly redeems: string[];
   /** Attempts, those with nothing sent included. */
   readonly calls: number;
+  /** As the provider sees it: from the first byte to its answer, whether or not the caller still lives. */
   readonly inFlight: number;
   readonly mostInFlight: number;
   readonly reuses: number;
   readonly revoked: string[];
   /** Revocations fail with this, and nothing is revoked. */
   failsRevocation: ErrorCode | undefined;
-  /** Told of each rotation and each reuse as it happens; `by` is the clock of the process that sent it. */
+  /** Told of each attempt, rotation and reuse as it happens; `by` is the clock of the process that sent it. */
   watcher: ((event: ProviderEvent) => void) | undefined;
   /** A login at the provider: a family of its own. */
   login(account?: Account): TokenAnswer;
@@ -65,6 +68,10 @@ export interface TestProvider {
   isAlive(refreshToken: string): boolean;
   /** Every refresh token that was ever given or planted. */
   readonly issued: readonly string[];
+  /** The last of its family. */
+  isCurrent(refreshToken: string): boolean;
+  /** Wall ms at which this access token ends; undefined: it was never issued, or has no end. */
+  expiryOf(accessToken: string): number | undefined;
   /** The provider as one process sees it. `resumed` resolves while that process runs. */
   client(clock: Clock, resumed: () => Promise<void>, grant?: Grant): Provider;
 }
@@ -74,6 +81,7 @@ export function createTestProvider(serverClock: Clock): TestProvider {
   const steps: Step[] = [];
   const redeems: string[] = [];
   const revoked: string[] = [];
+  const expiries = new Map<string, number>();
   let calls = 0;
   let inFlight = 0;
   let mostInFlight = 0;
@@ -90,6 +98,7 @@ export function createTestProvider(serverClock: Clock): TestProvider {
 
   function answer(refreshToken: string | undefined, sentAtMs: number): TokenAnswer {
     access += 1;
+    if (provider.lifeMs !== undefined) expiries.set(`access-${access}`, sentAtMs + provider.lifeMs);
     return {
       accessToken: `access-${access}`,
       ...(refreshToken !== undefined && { refreshToken }),
@@ -108,6 +117,7 @@ export function createTestProvider(serverClock: Clock): TestProvider {
     sent: () => void,
   ): Promise<TokenAnswer> {
     calls += 1;
+    provider.watcher?.({ kind: 'called', by: clock });
     const step = steps.shift() ?? provider.always;
     if (provider.connectMs > 0) await sleep(clock, provider.connectMs);
     await resumed();
@@ -117,26 +127,23 @@ export function createTestProvider(serverClock: Clock): TestProvider {
     inFlight += 1;
     mostInFlight = Math.max(mostInFlight, inFlight);
     const sentAtMs = clock.wallMs();
+    let judged: TokenAnswer | undefined;
     try {
-      if (step.fails !== undefined) {
-        await pause(serverClock, step.answerMs ?? provider.answerMs);
-        await resumed();
-        throw new SidebearerError(step.fails, step.details);
-      }
-      const judged = { ...judge(step.losesAnswer === true), obtainedAtMs: sentAtMs };
-      if (step.losesAnswer === true) {
-        await sleep(clock, timeoutMs);
-        await resumed();
-        throw new SidebearerError('token_endpoint_no_answer');
-      }
-      await pause(serverClock, step.answerMs ?? provider.answerMs);
-      await resumed();
-      if (step.withoutAccessToken !== true) return judged;
-      const { accessToken: _, expiresAtMs: __, ...rest } = judged;
-      return { ...rest, warnings: [{ code: 'access_token_malformed', field: 'access_token' }] };
+      if (step.fails === undefined) judged = { ...judge(step.losesAnswer === true), obtainedAtMs: sentAtMs };
+      if (step.losesAnswer !== true) await pause(serverClock, step.answerMs ?? provider.answerMs);
     } finally {
       inFlight -= 1;
     }
+    await resumed();
+    if (judged === undefined) throw new SidebearerError(step.fails ?? 'internal_error', step.details);
+    if (step.losesAnswer === true) {
+      await sleep(clock, timeoutMs);
+      await resumed();
+      throw new SidebearerError('token_endpoint_no_answer');
+    }
+    if (step.withoutAccessToken !== true) return judged;
+    const { accessToken: _, expiresAtMs: __, ...rest } = judged;
+    return { ...rest, warnings: [{ code: 'access_token_malformed', field: 'access_token' }] };
   }
 
   const provider: TestProvider = {
@@ -174,6 +181,8 @@ export function createTestProvider(serverClock: Clock): TestProvider {
       return [...families.keys()];
     },
     isAlive: (refreshToken) => families.get(refreshToken)?.isAlive === true,
+    isCurrent: (refreshToken) => families.get(refreshToken)?.current === refreshToken,
+    expiryOf: (accessToken) => expiries.get(accessToken),
     client: (clock, resumed, grant = 'authorization_code') => ({
       kind: 'oidc',
       grant,

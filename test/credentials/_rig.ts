@@ -89,6 +89,14 @@ export interface Process {
   stop(): Promise<void>;
 }
 
+export interface WorldOptions {
+  /**
+   * The shared store as one process sees it, `resumed` resolving while that process runs; without it, as the test
+   * itself sees it. Default: one in memory.
+   */
+  readonly openStore?: (clock: Clock, resumed?: () => Promise<void>) => Store;
+}
+
 export interface World {
   readonly clock: FakeClock;
   readonly provider: TestProvider;
@@ -120,16 +128,16 @@ export const silent: CredentialObserver = {
   tokenRefused: () => undefined,
 };
 
-export function createWorld(): World {
+export function createWorld(worldOptions: WorldOptions = {}): World {
   const clock = createFakeClock();
   const provider = createTestProvider(clock);
-  const store = createMemoryStore({ clock });
+  const store = worldOptions.openStore?.(clock) ?? createMemoryStore({ clock });
   const sealing = createSealing([randomBytes(32)]);
   const records = createRecords({ credential, bound, store, sealing, observer: silent });
   const processes: Process[] = [];
 
   function process(options: ProcessOptions = {}): Process {
-    const made = createProcess({ clock, provider, store, sealing }, options);
+    const made = createProcess({ clock, provider, store, sealing, ...worldOptions }, options);
     processes.push(made);
     return made;
   }
@@ -231,7 +239,7 @@ export function holdReading(p: Process): () => void {
   return () => release();
 }
 
-interface Shared {
+interface Shared extends WorldOptions {
   readonly clock: FakeClock;
   readonly provider: TestProvider;
   readonly store: Store;
@@ -239,7 +247,7 @@ interface Shared {
 }
 
 function createProcess(
-  { clock: worldClock, provider, store: inner, sealing }: Shared,
+  { clock: worldClock, provider, store: shared, sealing, openStore }: Shared,
   options: ProcessOptions,
 ): Process {
   let running: Promise<void> = Promise.resolve();
@@ -279,6 +287,7 @@ function createProcess(
   };
 
   const name = options.name ?? credential;
+  const inner = openStore?.(clock, resumed) ?? shared;
   const store = createFaultyStore(inner, clock, { resumed, canWatch: options.canWatch ?? true });
   // Wide open unless a test is about it: its own clock is the machine's.
   const policy = options.breaker ?? { failures: 1_000_000, windowMs: 600_000, resetAfterMs: 30_000 };

@@ -8,6 +8,8 @@ export type Operation = 'read' | 'commit' | 'lease' | 'renew' | 'release';
 
 export interface FaultyStore extends Store {
   isDown: boolean;
+  /** Reading works; every write fails before it takes effect. */
+  isReadOnly: boolean;
   /** Leases can be taken and never renewed. */
   isRenewalDown: boolean;
   delayMs: number;
@@ -47,7 +49,8 @@ export function createFaultyStore(inner: Store, clock: Clock, options: FaultySto
     if (store.delayMs > 0) await sleep(clock, store.delayMs);
     await store.before?.(operation, record);
     const code = operation === 'commit' ? 'store_write_failed' : 'store_unavailable';
-    if (store.isDown || takeFault(operation, 'before')) throw new SidebearerError(code);
+    const isRefused = store.isDown || (store.isReadOnly && operation !== 'read');
+    if (isRefused || takeFault(operation, 'before')) throw new SidebearerError(code);
     const result = await act();
     await resumed();
     if (takeFault(operation, 'after')) throw new SidebearerError(code);
@@ -71,6 +74,7 @@ export function createFaultyStore(inner: Store, clock: Clock, options: FaultySto
   const store: FaultyStore = {
     kind: 'memory',
     isDown: false,
+    isReadOnly: false,
     isRenewalDown: false,
     delayMs: 0,
     before: undefined,
