@@ -155,7 +155,7 @@ function parseLine(text: string): LogLine | undefined {
 export async function eventually<T>(
   what: string,
   check: () => T | undefined | Promise<T | undefined>,
-  withinMs = 20_000,
+  withinMs = 60_000,
 ): Promise<T> {
   const endsAt = performance.now() + withinMs;
   for (;;) {

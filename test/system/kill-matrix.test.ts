@@ -1,0 +1,109 @@
+// SIGKILL at every step of a refresh that alters the disk, from the lease to its release, in the built program. After a
+// restart the record is whole, no rotated refresh token was redeemed twice, and nothing is lost, except where the kill
+// fell between the provider's answer and the durable commit: that is told as `refresh_outcome_unknown`.
+import t, { type Test } from 'tap';
+import { createFaultWorld, credential, type FaultWorld, send } from './_fault-world.ts';
+import { eventually, type RunningProgram, runProgram } from './_process.ts';
+import { createFileStorage } from './_storage.ts';
+import { oneFileThread, straceMissing, trace } from './_strace.ts';
+
+/** Some are waited for: a lease of a holder that is gone, and its intent. */
+const leaseMs = 1_000;
+const settings = '    refresh: { timeout: 5s, attempts: 2, cooldown: 500ms }\n    breaker: { resetAfter: 500ms }';
+const atOnce = 6;
+
+interface Step {
+  readonly call: string;
+  /** Its number among the calls of this name, from 1. */
+  readonly number: number;
+  /** As strace wrote it. */
+  readonly text: string;
+}
+
+async function createSubject(): Promise<{ world: FaultWorld; program: RunningProgram }> {
+  const world = await createFaultWorld({ storage: await createFileStorage(), leaseMs, settings });
+  await world.logIn();
+  const program = await runProgram(world.config('killed'), oneFileThread);
+  return { world, program };
+}
+
+async function measure(): Promise<readonly Step[]> {
+  const { world, program } = await createSubject();
+  const tracer = await trace(program.process.pid ?? 0);
+  await world.refresh(program);
+  const isReleased = async (): Promise<true | undefined> => {
+    const taken = await world.storage.store.lease(credential, 'measuring', leaseMs);
+    return taken.held ? undefined : true;
+  };
+  await eventually('the release', isReleased);
+  await tracer.detach();
+  await program.end('SIGKILL');
+  await world.close();
+  const numbers = new Map<string, number>();
+  return tracer.calls().map((text) => {
+    const call = text.slice(0, text.indexOf('('));
+    const number = (numbers.get(call) ?? 0) + 1;
+    numbers.set(call, number);
+    return { call, number, text };
+  });
+}
+
+const allEnds = ['nothing was sent', 'the answer was lost', 'the new token is durable', 'it was not killed'] as const;
+type End = (typeof allEnds)[number];
+
+async function killAt(t: Test, { call, number, text }: Step): Promise<End> {
+  const { world, program } = await createSubject();
+  const { endpoint } = world;
+  const what = `${call} ${number}: ${text.replace(/.*\/(records|leases)\//, '$1/')}`;
+  const tracer = await trace(program.process.pid ?? 0, { inject: `${call}:signal=KILL:when=${number}` });
+  const died = new Promise<true>((resolve) => program.process.once('exit', () => resolve(true)));
+  await world.refresh(program);
+  // On a machine that is slow the lease is renewed more often, and the step may be one after the refresh.
+  const isKilled = await Promise.race([died, new Promise<false>((resolve) => setTimeout(resolve, 1_000, false))]);
+  if (!isKilled) await program.end('SIGKILL');
+  await tracer.detach();
+
+  const rotated = endpoint.redeems.length;
+  const isCurrent = await world.isStoredCurrent();
+  const again = await runProgram(world.config('restarted'));
+  if (isCurrent) {
+    await eventually(`${what}: a refresh after the restart`, async () =>
+      (await world.refresh(again))?.status === 200 && endpoint.redeems.length > rotated ? true : undefined,
+    );
+    t.equal(endpoint.reuses.length, 0, `${what}: no reuse`);
+    t.ok(await world.isStoredCurrent(), `${what}: what is stored is the newest`);
+  } else {
+    t.equal((await send(again))?.status, 200, `${what}: the token in hand goes on`);
+    await world.refresh(again);
+    await eventually(`${what}: the loss is told`, () =>
+      again.lines.some(({ code, level }) => code === 'refresh_outcome_unknown' && level === 'error') ? true : undefined,
+    );
+    t.equal((await world.record()).stored?.dead?.code, 'refresh_outcome_unknown', `${what}: and remembered`);
+    t.equal(endpoint.redeems.length, rotated + 1, `${what}: tried once`);
+    await world.logIn();
+    await eventually(`${what}: a login cures it`, async () =>
+      (await world.refresh(again))?.status === 200 ? true : undefined,
+    );
+  }
+  t.equal(await again.end(), 0, what);
+  t.equal((await world.record()).stored?.intent, undefined, `${what}: no intent is left`);
+  const lease = await world.storage.store.lease(credential, 'afterwards', leaseMs);
+  t.equal(lease.held, false, `${what}: no lease is left`);
+  await world.close();
+  if (!isKilled) return 'it was not killed';
+  return rotated === 0 ? 'nothing was sent' : isCurrent ? 'the new token is durable' : 'the answer was lost';
+}
+
+t.setTimeout(600_000);
+
+t.test('killed at every step of a refresh', { skip: straceMissing ?? false }, async (t) => {
+  const steps = await measure();
+  t.ok(steps.length >= 20, `${steps.length} steps`);
+  const ends: End[] = [];
+  for (let index = 0; index < steps.length; index += atOnce) {
+    ends.push(...(await Promise.all(steps.slice(index, index + atOnce).map((step) => killAt(t, step)))));
+  }
+  const counts = allEnds.map((end) => ends.filter((each) => each === end).length);
+  t.comment(`${steps.length} steps: ${allEnds.map((end, index) => `${end} ${counts[index]}`).join(', ')}`);
+  t.ok(counts[0] && counts[1] && counts[2], 'each kind of end was seen');
+});
