@@ -84,7 +84,10 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
     const authority = await account.authority();
     if (agent?.authority !== authority) {
       void agent?.dispatcher.close();
-      agent = { authority, dispatcher: new Agent({ connect: { ca: authority, timeout: REQUEST_TIMEOUT_MS } }) };
+      agent = {
+        authority,
+        dispatcher: new Agent({ connect: { ca: authority, rejectUnauthorized: true, timeout: REQUEST_TIMEOUT_MS } }),
+      };
     }
     return agent.dispatcher;
   };

@@ -56,7 +56,10 @@ export function createRedisConnection({ url, secureContext, clock, random }: Red
     ...(username !== '' && { username }),
     ...(password !== '' && { password }),
     db,
-    ...(isTls && { tls: { ...(secureContext !== undefined && { secureContext }), ...serverName(host) } }),
+    // A variable of the environment that switches verification off is not for tokens.
+    ...(isTls && {
+      tls: { rejectUnauthorized: true, ...(secureContext !== undefined && { secureContext }), ...serverName(host) },
+    }),
     // The answers are plain strings and numbers, and every server speaks it.
     protocol: 2 as const,
     disableClientInfo: true,

@@ -1,5 +1,7 @@
 // `status` and `wait` against a server that answers as a sidecar does, or does not.
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { formatTable } from '../../src/cli/status.ts';
@@ -39,7 +41,9 @@ t.test('status prints a table, or with --json what the sidecar says, and asks as
 });
 
 t.test('status finds a unix socket by the configuration', async (t) => {
-  const folder = t.testdir({});
+  // The kernel takes 107 bytes of a path, and a checkout may lie deeper.
+  const folder = mkdtempSync(join(tmpdir(), 'sidebearer-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
   const socket = join(folder, 's');
   await serve(t, (_, response) => response.end(body), socket);
   const input = `${minimal}listen: { oauth: "unix:${socket}" }\n`;

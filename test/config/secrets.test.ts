@@ -81,5 +81,6 @@ t.test('the settings that hold secrets are marked', async (t) => {
     'listen.clients.token',
     'refreshToken',
     'store.keys',
+    'store.url',
   ]);
 });

@@ -280,9 +280,9 @@ export async function readBody(message: IncomingMessage): Promise<Buffer> {
 }
 
 /** Resolves once `condition` holds; rejects after 4 s with its name. */
-export async function eventually(name: string, condition: () => boolean): Promise<void> {
+export async function eventually(name: string, condition: () => boolean | Promise<boolean>): Promise<void> {
   for (let turn = 0; turn < 800; turn += 1) {
-    if (condition()) return;
+    if (await condition()) return;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   throw new Error(`It never came to pass that ${name}`);

@@ -7,10 +7,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Redis } from 'ioredis';
-import type { Test } from 'tap';
 
 /** What tap's `skip` takes: a word where there is no redis-server. */
 export const skip: string | false = hasRedis() ? false : 'there is no redis-server here';
+
+interface Scope {
+  teardown(end: () => unknown): void;
+}
 
 export interface RedisServer {
   readonly url: string;
@@ -28,7 +31,7 @@ export interface RedisServer {
 const durable = ['--appendonly', 'yes', '--appendfsync', 'always'];
 
 /** @param settings command line of redis-server; given, they stand instead of the durable ones */
-export async function startRedisServer(t: Test, settings: readonly string[] = durable): Promise<RedisServer> {
+export async function startRedisServer(t: Scope, settings: readonly string[] = durable): Promise<RedisServer> {
   const folder = await mkdtemp(join(tmpdir(), 'sidebearer-redis-'));
   const isTls = settings.includes('--tls-port');
   const port = await freePort();

@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/clock.ts';
 import { createFileStore } from '../../src/stores/file.ts';
+import { createRedisStore } from '../../src/stores/redis.ts';
 import type { Store } from '../../src/stores/store.ts';
+import { startRedisServer } from '../stores/_redis-server.ts';
 
 export interface Storage {
   readonly kind: Store['kind'];
@@ -28,6 +30,24 @@ export async function createFileStorage(): Promise<Storage> {
     async close() {
       await store.close();
       rmSync(path, { recursive: true, force: true });
+    },
+  };
+}
+
+/** @param through the port of a wire to it, made from its own port; absent: straight */
+export async function createRedisStorage(through?: (port: number) => Promise<number>): Promise<Storage> {
+  const ends: (() => unknown)[] = [];
+  const server = await startRedisServer({ teardown: (end) => ends.push(end) });
+  const common = { keyPrefix: 'sidebearer:', secureContext: undefined, clock: systemClock, random: Math.random };
+  const store = createRedisStore({ ...common, url: server.url, onWarning: () => undefined });
+  const port = (await through?.(server.port)) ?? server.port;
+  return {
+    kind: 'redis',
+    settings: `kind: redis, url: "redis://127.0.0.1:${port}/0"`,
+    store,
+    async close() {
+      await store.close();
+      for (const end of ends) await end();
     },
   };
 }

@@ -2,7 +2,8 @@
 // restart the record is whole, no rotated refresh token was redeemed twice, and nothing is lost, except where the kill
 // fell between the provider's answer and the durable commit: that is told as `refresh_outcome_unknown`.
 import t, { type Test } from 'tap';
-import { createFaultWorld, credential, type FaultWorld, send } from './_fault-world.ts';
+import { createFaultWorld, credential, type FaultWorld } from './_fault-world.ts';
+import { judgeKill, killEnds } from './_kill.ts';
 import { eventually, type RunningProgram, runProgram } from './_process.ts';
 import { createFileStorage } from './_storage.ts';
 import { oneFileThread, straceMissing, trace } from './_strace.ts';
@@ -48,12 +49,11 @@ async function measure(): Promise<readonly Step[]> {
   });
 }
 
-const allEnds = ['nothing was sent', 'the answer was lost', 'the new token is durable', 'it was not killed'] as const;
+const allEnds = [...killEnds, 'it was not killed'] as const;
 type End = (typeof allEnds)[number];
 
 async function killAt(t: Test, { call, number, text }: Step): Promise<End> {
   const { world, program } = await createSubject();
-  const { endpoint } = world;
   const what = `${call} ${number}: ${text.replace(/.*\/(records|leases)\//, '$1/')}`;
   const tracer = await trace(program.process.pid ?? 0, { inject: `${call}:signal=KILL:when=${number}` });
   const died = new Promise<true>((resolve) => program.process.once('exit', () => resolve(true)));
@@ -63,35 +63,8 @@ async function killAt(t: Test, { call, number, text }: Step): Promise<End> {
   if (!isKilled) await program.end('SIGKILL');
   await tracer.detach();
 
-  const rotated = endpoint.redeems.length;
-  const isCurrent = await world.isStoredCurrent();
-  const again = await runProgram(world.config('restarted'));
-  if (isCurrent) {
-    await eventually(`${what}: a refresh after the restart`, async () =>
-      (await world.refresh(again))?.status === 200 && endpoint.redeems.length > rotated ? true : undefined,
-    );
-    t.equal(endpoint.reuses.length, 0, `${what}: no reuse`);
-    t.ok(await world.isStoredCurrent(), `${what}: what is stored is the newest`);
-  } else {
-    t.equal((await send(again))?.status, 200, `${what}: the token in hand goes on`);
-    await world.refresh(again);
-    await eventually(`${what}: the loss is told`, () =>
-      again.lines.some(({ code, level }) => code === 'refresh_outcome_unknown' && level === 'error') ? true : undefined,
-    );
-    t.equal((await world.record()).stored?.dead?.code, 'refresh_outcome_unknown', `${what}: and remembered`);
-    t.equal(endpoint.redeems.length, rotated + 1, `${what}: tried once`);
-    await world.logIn();
-    await eventually(`${what}: a login cures it`, async () =>
-      (await world.refresh(again))?.status === 200 ? true : undefined,
-    );
-  }
-  t.equal(await again.end(), 0, what);
-  t.equal((await world.record()).stored?.intent, undefined, `${what}: no intent is left`);
-  const lease = await world.storage.store.lease(credential, 'afterwards', leaseMs);
-  t.equal(lease.held, false, `${what}: no lease is left`);
-  await world.close();
-  if (!isKilled) return 'it was not killed';
-  return rotated === 0 ? 'nothing was sent' : isCurrent ? 'the new token is durable' : 'the answer was lost';
+  const end = await judgeKill(t, world, what);
+  return isKilled ? end : 'it was not killed';
 }
 
 t.setTimeout(600_000);
