@@ -10,7 +10,7 @@ import { createObtainedGrant } from './credentials/obtained-grant.ts';
 import { createPool } from './credentials/pool.ts';
 import { createRecords } from './credentials/records.ts';
 import { Refresher } from './credentials/refresher.ts';
-import { type RekeyOutcome, rekeyCredential } from './credentials/rekey.ts';
+import { type RekeyOptions, type RekeyOutcome, rekeyCredential } from './credentials/rekey.ts';
 import type { TokenSource } from './credentials/renewal.ts';
 import { createRotatingGrant } from './credentials/rotating-grant.ts';
 import { createSchedule, type Schedule } from './credentials/schedule.ts';
@@ -113,6 +113,7 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
     credentials,
     logins: store.logins,
     probeStore: () => store.probe(),
+    rekey: () => rekeyAll(names, { store, sealing, owner: shared.owner, leaseMs: shared.leaseMs, clock }),
     sealing,
     clock,
     observer: observers.logins,
@@ -274,12 +275,18 @@ export async function rekeyStore(
   const owner = randomBytes(16).toString('base64url');
   const options = { store, sealing: createStoreSealing(config), owner, leaseMs: config.store.lease, clock };
   try {
-    const names = new Set([...Object.keys(config.credentials), ...(await store.list())]);
-    for (const name of [...names].sort()) {
-      tell(name, await rekeyCredential(name, options).catch(toSidebearerError));
+    for await (const { credential, result } of rekeyAll(Object.keys(config.credentials), options)) {
+      tell(credential, result);
     }
   } finally {
     await store.close();
+  }
+}
+
+async function* rekeyAll(names: readonly string[], options: RekeyOptions) {
+  const all = new Set([...names, ...(await options.store.list())]);
+  for (const credential of [...all].sort()) {
+    yield { credential, result: await rekeyCredential(credential, options).catch(toSidebearerError) };
   }
 }
 

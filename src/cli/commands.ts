@@ -139,9 +139,10 @@ export const commands: readonly Command[] = [
       'To change the key: add the new one at the end of store.keys everywhere, then put it first everywhere, then run',
       'this, then remove the old one. A sidecar that does not have the new key could no longer read its tokens.',
       'Takes the lease of each credential, so it may run beside the sidecars. Exits 1 where a record stays as it was.',
+      orderedBy,
     ],
-    examples: ['sidebearer rekey --offline --config config.yaml'],
-    flags: [{ name: 'offline', doc: 'Opens the store itself.' }, config],
+    examples: ['sidebearer rekey', 'sidebearer rekey --offline --config config.yaml'],
+    flags: [{ name: 'offline', doc: 'Opens the store itself.' }, ...orderFlags],
     load: async () => (await import('./rekey.ts')).rekey,
   },
   {

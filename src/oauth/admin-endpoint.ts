@@ -2,6 +2,7 @@
 // answered with JSON; a browser's form with the way back to the status page, the result in its query as one word.
 import { type Clock, sleep } from '../clock.ts';
 import type { ManagedCredential } from '../credentials/bearer.ts';
+import type { RekeyOutcome } from '../credentials/rekey.ts';
 import type { ErrorCode } from '../errors/catalogue.ts';
 import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
 import { type Answer, jsonAnswer, redirectAnswer } from './answer.ts';
@@ -15,12 +16,20 @@ export interface AdminOptions {
   readonly credentials: ReadonlyMap<string, ManagedCredential>;
   readonly failures: Failures;
   readonly observer: LoginObserver;
+  /** Seals everything stored under the first key. */
+  readonly rekey: () => AsyncIterable<RekeyResult>;
+}
+
+export interface RekeyResult {
+  readonly credential: string;
+  readonly result: RekeyOutcome | SidebearerError;
 }
 
 export interface AdminEndpoints {
   readonly refresh: Endpoint;
   readonly resume: Endpoint;
   readonly logout: Endpoint;
+  readonly rekey: Endpoint;
 }
 
 /** How an order ended well, in one word: of the JSON, of the status page's query, of the audit log. */
@@ -84,6 +93,20 @@ export function createAdminEndpoints(options: AdminOptions): AdminEndpoints {
   }
 
   return {
+    async rekey({ request, visitor }) {
+      await readFields(request);
+      const credentials: unknown[] = [];
+      for await (const { credential, result } of options.rekey()) {
+        const isDone = typeof result === 'string';
+        observer.administered({ action: 'rekey', credential, outcome: isDone ? result : result.code }, visitor);
+        credentials.push({
+          credential,
+          ...(isDone ? { result } : { code: result.code, title: result.message, next: result.next }),
+        });
+      }
+      return jsonAnswer(200, { credentials });
+    },
+
     refresh: endpoint('refresh', async (credential, isForm) => {
       const refreshed = credential.refresh();
       if (!isForm) return { result: await refreshed };

@@ -7,7 +7,7 @@ import type { ManagedCredential } from '../credentials/bearer.ts';
 import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
 import { type BoundAddress, bind, type ListenAddress } from '../listen.ts';
 import type { PendingLogins, Sealing } from '../stores/store.ts';
-import { createAdminEndpoints } from './admin-endpoint.ts';
+import { createAdminEndpoints, type RekeyResult } from './admin-endpoint.ts';
 import { adminChallenge, checkAdminToken } from './admin-token.ts';
 import { type Answer, problemAnswer, sendAnswer, serializeAnswer, textAnswer, withHeaders } from './answer.ts';
 import { createCallbackEndpoints } from './callback-endpoint.ts';
@@ -30,6 +30,8 @@ export interface OAuthServerOptions {
   readonly logins: PendingLogins;
   /** @throws store_* where it cannot be written */
   readonly probeStore: () => Promise<void>;
+  /** Seals everything stored under the first key. @throws store_*: it cannot be listed */
+  readonly rekey: () => AsyncIterable<RekeyResult>;
   readonly sealing: Sealing;
   readonly clock: Clock;
   readonly observer: LoginObserver;
@@ -85,7 +87,7 @@ export function createOAuthServer(options: OAuthServerOptions): OAuthServer {
     boundPort: () => boundPort,
   });
   const { callback, complete } = createCallbackEndpoints({ version, clock, logins, failures, storedIn });
-  const admin = createAdminEndpoints({ clock, credentials, failures, observer });
+  const admin = createAdminEndpoints({ clock, credentials, failures, observer, rekey: options.rekey });
   const deviceLogins = createDeviceLogins({
     credentials,
     clock,
@@ -115,6 +117,7 @@ export function createOAuthServer(options: OAuthServerOptions): OAuthServer {
     ['/oauth/refresh', { POST: admin.refresh }],
     ['/oauth/resume', { POST: admin.resume }],
     ['/oauth/logout', { POST: admin.logout }],
+    ['/oauth/rekey', { POST: admin.rekey }],
     ['/api/logins', { POST: loginsApi.begin }],
     // Another Codex CLI asks whoever holds its port to let go; pending logins stay as they are.
     ['/cancel', { GET: () => textAnswer(200, english.cancel) }],

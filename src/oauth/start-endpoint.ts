@@ -42,6 +42,9 @@ export function createStartEndpoints(options: StartOptions): { readonly show: En
     const { host, query, texts } = visit;
     const name = query.get('credential') ?? onlyLogin(credentials);
     if (name === undefined) return pageAnswer(200, choicePage(texts, version, withLogin(credentials)));
+    const known = credentials.get(name);
+    // Where another device is the only way, that way is taken.
+    if (known?.login === undefined && known?.device !== undefined) return redirectAnswer(302, devicePath(name));
     const { credential, login } = logins.find(name);
     const { redirectUri } = login;
     const place = comparePlace(host, redirectUri);
@@ -105,12 +108,20 @@ function startPath(credential: string, isMoved: boolean): string {
   return `/oauth/start?credential=${encodeURIComponent(credential)}${isMoved ? '&moved=yes' : ''}`;
 }
 
+function devicePath(credential: string): string {
+  return `/oauth/device?credential=${encodeURIComponent(credential)}`;
+}
+
+function hasLogin({ login, device }: ManagedCredential): boolean {
+  return login !== undefined || device !== undefined;
+}
+
 function withLogin(credentials: ReadonlyMap<string, ManagedCredential>) {
-  return [...credentials.values()].filter(({ login }) => login !== undefined).map((credential) => credential.status());
+  return [...credentials.values()].filter(hasLogin).map((credential) => credential.status());
 }
 
 /** The name of the one credential with a login, where there is exactly one. */
 function onlyLogin(credentials: ReadonlyMap<string, ManagedCredential>): string | undefined {
-  const names = [...credentials.values()].filter(({ login }) => login !== undefined).map(({ name }) => name);
+  const names = [...credentials.values()].filter(hasLogin).map(({ name }) => name);
   return names.length === 1 ? names[0] : undefined;
 }

@@ -156,6 +156,9 @@ export async function startPort(
     credentials: new Map(credentials.map((credential) => [credential.name, credential])),
     logins: store.logins,
     probeStore: () => store.probe(),
+    async *rekey() {
+      yield { credential: 'codex', result: 'resealed' as const };
+    },
     sealing: createSealing([randomBytes(32)]),
     clock,
     observer,

@@ -37,6 +37,26 @@ const cases: readonly [string, (typeof actions)[number], Partial<FakeCredential[
   ['no login', 'logout', { logout: async () => failed('login_unsupported')() }, 409, 'login_unsupported'],
 ];
 
+t.test('rekey tells of each record, as documented, and each is an act for the audit log', async (t) => {
+  const unopenable = new SidebearerError('record_unopenable', { credential: 'left-behind' });
+  const { port, events } = await startPort(t, [createFakeCredential()], {
+    async *rekey() {
+      yield { credential: 'codex', result: 'resealed' };
+      yield { credential: 'left-behind', result: unopenable };
+    },
+  });
+  const reply = await order(port, 'rekey', {});
+  t.equal(reply.status, 200);
+  t.equal(deviation('POST /oauth/rekey', reply), undefined);
+  t.match(JSON.parse(reply.body), {
+    credentials: [
+      { credential: 'codex', result: 'resealed' },
+      { credential: 'left-behind', code: 'record_unopenable', next: unopenable.next },
+    ],
+  });
+  t.strictSame(events, ['audit rekey codex resealed', 'audit rekey left-behind record_unopenable']);
+});
+
 for (const [name, action, behaviour, status, word] of cases) {
   t.test(`${action}, ${name}: ${status} \`${word}\`, as JSON, as a form's redirect and in the audit log`, async (t) => {
     const credential = createFakeCredential();

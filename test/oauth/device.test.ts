@@ -86,6 +86,14 @@ t.test('a program holds a handle instead of a cookie', async (t) => {
   t.match(end, { state: 'failed', code: 'device_cancelled' });
 });
 
+t.test('where another device is the only way, the start page leads there', async (t) => {
+  const credential = withDevice(createFakeCredential('codex', { hasLogin: false }));
+  const { port } = await startPort(t, [credential]);
+  for (const path of ['/oauth/start', '/oauth/start?credential=codex']) {
+    t.match(await ask(port, path), { status: 302, headers: { location: '/oauth/device?credential=codex' } });
+  }
+});
+
 t.test('what cannot begin says why; another account asks first', async (t) => {
   const device = createFakeDevice();
   const credential = withDevice(createFakeCredential(), device);
