@@ -34,6 +34,12 @@ finish() {
   exit "$status"
 }
 trap finish EXIT
-bash "$here/node.sh" up "$work" >"$work.log" 2>&1 || { cat "$work.log"; exit 1; }
+# A machine that is busy may need a second try.
+for try in 1 2; do
+  bash "$here/node.sh" up "$work" >"$work.log" 2>&1 && break
+  tail -n 20 "$work.log"
+  [ "$try" = 1 ] || exit 1
+  bash "$here/node.sh" down "$work" >/dev/null 2>&1 || true
+done
 rm -f "$work.log"
 SIDEBEARER_KUBERNETES=$work bash "$here/node.sh" run "$work" npx tap --disable-coverage --jobs=1 "$@" "${files[@]}"
