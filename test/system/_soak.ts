@@ -154,8 +154,11 @@ export async function soak(options: SoakOptions): Promise<SoakFigures> {
 
   async function mourn(): Promise<void> {
     let judged = 0;
-    while (!isOver) {
+    // What was lost in the last moments is told a moment later.
+    let moments = 200;
+    while (!isOver || (recognised < windows && moments > 0)) {
       await delay(50);
+      if (isOver) moments -= 1;
       const { reuses } = world.endpoint;
       for (; judged < reuses.length; judged += 1) await judge(reuses[judged] as Redeem);
       const { stored } = await world.record();
