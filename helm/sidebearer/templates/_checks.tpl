@@ -1,0 +1,47 @@
+{{/*
+What cannot work fails here, with the reason, before anything is installed. Old key → what to use: a row for each key
+that a version of this chart took away, and for names that other charts use. The schema lets these keys through.
+*/}}
+{{- define "sidebearer.removed" -}}
+replicas: replicaCount
+existingSecret: sealKey.existingSecret
+pdb: podDisruptionBudget
+hpa: autoscaling
+serviceMonitor: podMonitor
+{{- end -}}
+
+{{- define "sidebearer.checks" -}}
+{{- range $old, $new := include "sidebearer.removed" . | fromYaml -}}
+{{- if hasKey $.Values $old -}}
+{{- fail (printf "the value %s does not exist (any more): use %s" $old $new) -}}
+{{- end -}}
+{{- end -}}
+{{- $given := .Values.config -}}
+{{- if not (and $given.routes $given.credentials) -}}
+{{- fail "config.routes and config.credentials are required: they are Sidebearer's configuration, see docs/config.md" -}}
+{{- end -}}
+{{- $config := include "sidebearer.config" . | fromYaml -}}
+{{- $kind := $config.store.kind -}}
+{{- if and (not .Values.sealKey.existingSecret) (ne $kind "memory") (not $config.store.plaintext) (not $config.store.keys) -}}
+{{- fail "sealKey.existingSecret is required: the Secret with the key that seals the tokens. Make one with: kubectl create secret generic sidebearer-key --from-literal=key=\"$(openssl rand -base64 32)\"" -}}
+{{- end -}}
+{{- if has $kind (list "memory" "file") -}}
+{{- $reason := "" -}}
+{{- if eq .Values.mode "sidecar" -}}
+{{- $reason = "in sidecar mode, where every pod has a store of its own" -}}
+{{- else if .Values.autoscaling.enabled -}}
+{{- $reason = "with autoscaling, where every pod has a store of its own" -}}
+{{- else if gt (int .Values.replicaCount) 1 -}}
+{{- $reason = printf "with %d replicas, where every pod has a store of its own" (int .Values.replicaCount) -}}
+{{- end -}}
+{{- range $name, $credential := $config.credentials -}}
+{{- $grant := toString (default "authorization_code" $credential.grant) -}}
+{{- if and $reason (ne (toString $credential.provider) "file") (has $grant (list "authorization_code" "device_code" "refresh_token")) -}}
+{{- fail (printf "credential %s has the grant %s, whose refresh token serves once, and store.kind is %s %s: two pods would burn the token and log everyone out. Use store.kind kubernetes (the chart's default), or one replica in gateway mode" $name $grant $kind $reason) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.podMonitor.enabled (eq .Values.mode "sidecar") (not .Values.podMonitor.matchLabels) -}}
+{{- fail "podMonitor.matchLabels is required in sidecar mode: the labels of your pods" -}}
+{{- end -}}
+{{- end -}}
