@@ -1,13 +1,13 @@
 // The chart on a real API server: every mode is valid there, what cannot work is refused with the reason, and no way of
 // installing it again takes a token out of its Secret.
 import { execFile } from 'node:child_process';
-import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { admin, createNamespace, kubectl, skip, storeRules } from './_cluster.ts';
 
 const run = promisify(execFile);
@@ -146,6 +146,21 @@ t.test('a pod has time for its requests and for a redeem', { skip }, async (t) =
   t.equal(await graceOf('config.credentials.codex.refresh.timeout=1500ms'), 37);
   t.equal(await graceOf('config.shutdown.minDrain=40s'), 80);
   t.equal(await graceOf('terminationGracePeriodSeconds=7'), 7);
+});
+
+t.test('monitors and alerts are rendered for the Prometheus operator', { skip }, async (t) => {
+  const wanted = 'podMonitor.enabled=true,podMonitor.labels.release=p,prometheusRule.enabled=true';
+  const objects = await render(chart, '-f', gateway, '--set', wanted);
+  const rule = objects.find(({ kind }) => kind === 'PrometheusRule');
+  t.same(rule?.['spec'], parse(readFileSync(join(chart, 'files/alerts.yaml'), 'utf8')));
+  const monitor = objects.find(({ kind }) => kind === 'PodMonitor');
+  t.match(monitor, {
+    metadata: { labels: { release: 'p' } },
+    spec: {
+      selector: { matchLabels: { 'app.kubernetes.io/instance': 'app' } },
+      podMetricsEndpoints: [{ port: 'sb-telemetry' }],
+    },
+  });
 });
 
 t.test('the gateway lets nobody in who is not named', { skip }, async (t) => {
