@@ -1,22 +1,10 @@
 // Debian's Chromium, as every test with a browser uses it: started when it is first needed, one for each test file.
-import { existsSync } from 'node:fs';
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import t from 'tap';
+import { launchChromium, missing } from './_chromium-launch.ts';
 
-const executablePath = process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium';
 /** For `t.test`: why there is no browser, or false. */
-export const skip = existsSync(executablePath) ? false : `no Chromium at ${executablePath} (CHROMIUM_PATH)`;
-
-const args = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
+export const skip = missing;
 
 let launched: Promise<Browser> | undefined;
 t.teardown(async () => (await launched)?.close());
@@ -30,7 +18,7 @@ export interface OpenBrowser {
 
 /** A browser that was never here. */
 export async function openBrowser(options: BrowserContextOptions = {}): Promise<OpenBrowser> {
-  launched ??= chromium.launch({ executablePath, args });
+  launched ??= launchChromium();
   const context = await (await launched).newContext(options);
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);

@@ -4,14 +4,11 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Page } from 'playwright-core';
 import t from 'tap';
-import { catalogue, type ErrorCode } from '../../src/errors/catalogue.ts';
 import { openBrowser, skip } from '../_chromium.ts';
-import { withDevice } from './_device.ts';
-import { createFakeCredential, credentialStatus, type FakeCredential, startPort } from './_fakes.ts';
+import { startPort } from './_fakes.ts';
+import { gallery } from './_gallery.ts';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const minute = 60_000;
-const nowMs = 1_800_000_000_000;
 
 /** What axe-core finds wrong, a line each. */
 async function violations(page: Page): Promise<string[]> {
@@ -22,48 +19,6 @@ async function violations(page: Page): Promise<string[]> {
   return found.violations.flatMap(({ id, nodes }) =>
     nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`),
   );
-}
-
-function failing(code: ErrorCode): { code: ErrorCode; atMs: number; next: string } {
-  return { code, atMs: nowMs - minute, next: catalogue[code].next };
-}
-
-/** One credential in each state that looks different. */
-function gallery(): FakeCredential[] {
-  const account = { email: 'ada@example.test', plan: 'pro', id: 'acct-0123' };
-  const statuses = [
-    {
-      name: 'codex',
-      state: 'fresh',
-      usable: true,
-      account,
-      expiresAtMs: nowMs + 9 * minute,
-      refreshDueAtMs: nowMs + 60_000,
-    },
-    { name: 'search', state: 'absent' },
-    {
-      name: 'billing',
-      state: 'cooling',
-      usable: true,
-      coolingUntilMs: nowMs + 4 * minute,
-      breaker: 'open',
-      lastError: failing('token_endpoint_failing'),
-    },
-    { name: 'mail', state: 'dead', lastError: failing('grant_reused'), expiresAtMs: nowMs - minute },
-    {
-      name: 'store',
-      state: 'refused',
-      usable: true,
-      isDirty: true,
-      waiting: 3,
-      lastError: failing('access_token_refused'),
-    },
-  ] as const;
-  return statuses.map((status) => {
-    const credential = withDevice(createFakeCredential(status.name));
-    credential.behaviour.status = () => credentialStatus(status);
-    return credential;
-  });
 }
 
 const looks = [

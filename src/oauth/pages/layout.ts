@@ -66,4 +66,4 @@ d="M5 12.5l4.5 4.5L19 7.5" fill="none" stroke="currentColor" stroke-width="2.6" 
 stroke-linejoin="round"/></svg></div>`;
 
 export const failureMark = html`<div class="mark bad"><svg viewBox="0 0 24 24" aria-hidden="true"><path
-d="M12 6v7.5m0 4v.2" fill="none" stroke="currentColor" stroke-width="2.8" stroke-linecap="round"/></svg></div>`;
+d="M12 4.5v9m0 5v.2" fill="none" stroke="currentColor" stroke-width="3" stroke-linecap="round"/></svg></div>`;

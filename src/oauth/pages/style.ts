@@ -69,6 +69,8 @@ font:inherit;font-weight:600;color:var(--on-accent);background:var(--accent);tex
 .button:hover{filter:brightness(1.08)}
 .button.quiet{color:var(--accent);background:transparent;border-color:var(--line)}
 .actions form{display:contents}
+article .actions{gap:.6rem}
+article .button{padding:.45rem .95rem;font-size:.925rem}
 .button.danger{background:var(--bad);color:var(--page)}
 .ask{margin-top:1rem}
 .ask summary{cursor:pointer;color:var(--soft);font-size:.9rem}
@@ -79,7 +81,11 @@ padding:.6rem .75rem;border:1px solid var(--soft);border-radius:8px;background:v
 .note.good{background:var(--good-bg)}
 .device .code{display:flex;flex-wrap:wrap;align-items:center;gap:.75rem 1.25rem}
 .device .code code{font-size:2.25rem;font-weight:650;letter-spacing:.08em}
+.device form{margin-top:1.25rem}
 .qr{width:11rem;height:11rem;border-radius:8px;border:1px solid var(--line)}
+@media (min-width:40rem){.device{display:grid;grid-template-columns:1fr auto;column-gap:1.5rem}
+.device>*{grid-column:1/-1}.device>h1,.device>.lead,.device>.code{grid-column:1}
+.device>.qr{grid-column:2;grid-row:1/span 3}}
 .link{border:0;padding:0;background:none;font:inherit;color:var(--accent);text-decoration:underline;
 text-underline-offset:.2em;cursor:pointer}
 .choices{list-style:none;margin:0;padding:0;display:grid;gap:.6rem}
@@ -90,8 +96,10 @@ border:1px solid var(--line);border-radius:12px;background:var(--card);color:inh
 .check input{width:1.2rem;height:1.2rem;margin:.15rem 0 0;accent-color:var(--accent);flex:none}
 .mark{width:3rem;height:3rem;border-radius:50%;display:grid;place-items:center;margin-bottom:.75rem}
 .mark svg{width:1.6rem;height:1.6rem}
-@media (max-width:32rem){dl{grid-template-columns:1fr;gap:.05rem}dd{margin-bottom:.55rem}.card{padding:1.1rem}
-h1{font-size:1.5rem}.actions .button{width:100%;text-align:center}}
+@media (max-width:32rem){dl{grid-template-columns:6.5rem 1fr;gap:.35rem .75rem}dd .soft{display:block}.card{padding:1.1rem}
+h1{font-size:1.5rem}.actions .button{width:100%;text-align:center}
+article .actions{display:grid;grid-template-columns:1fr 1fr;align-items:stretch}
+article .actions .button{padding-inline:.5rem;display:flex;align-items:center;justify-content:center}}
 @media (forced-colors:active){.badge,.card,.note,.button{border:1px solid}}
 @media (prefers-reduced-motion:no-preference){.button,.choices a{transition:filter .12s,border-color .12s}}
 `;
