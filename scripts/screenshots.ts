@@ -31,7 +31,8 @@ async function take(
 ): Promise<void> {
   const context = await browser.newContext({ locale: 'en-GB', ...look });
   const page = await context.newPage();
-  await page.clock.install({ time: nowMs });
+  await page.clock.install({ time: nowMs - 1_000 });
+  await page.clock.pauseAt(nowMs);
   await visit(page);
   await page.getByText(text).first().waitFor();
   const png = shrinkPng(await page.screenshot({ fullPage: true, animations: 'disabled' }));

@@ -46,12 +46,14 @@ export function createStatusEndpoints(options: StatusOptions): StatusEndpoints {
     })),
     notices: notices(),
   });
+  const isRedirectName = (name: string): boolean =>
+    [...credentials.values()].some(({ login }) => login !== undefined && new URL(login.redirectUri).hostname === name);
   return {
-    page({ query, texts }) {
+    page({ query, texts, host }) {
       const isLive = query.get('refresh') !== 'off';
       askForDevices();
       const result = readResult(query, texts, (name) => credentials.has(name));
-      const page = statusPage({ ...viewFor(texts), isLive, result });
+      const page = statusPage({ ...viewFor(texts), isLive, result, hasPaste: isRedirectName(host.name) });
       return pageAnswer(200, page, isLive ? { script: liveScript } : {});
     },
     json: () => jsonAnswer(200, { version, credentials: [...credentials.values()].map((each) => each.status()) }),

@@ -26,6 +26,7 @@ export function gallery(): FakeCredential[] {
       expiresAtMs: nowMs + 9 * day + 4 * hour,
       refreshDueAtMs: nowMs + 4 * day + 16 * hour,
       lastRefreshAtMs: nowMs - 20 * hour,
+      quota: { primary: 0.34, secondary: 0.12 },
     },
     { name: 'search', provider: 'oidc', state: 'absent' },
     {

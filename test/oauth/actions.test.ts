@@ -10,7 +10,7 @@ interface Given {
   readonly hasDevice?: boolean;
 }
 
-/** What the page offers, by what each leads to. */
+/** What the credential's card offers, by what each leads to. */
 async function offers(t: Test, { status = {}, hasLogin = true, hasDevice = false }: Given): Promise<string[]> {
   const credential = createFakeCredential('codex', { hasLogin });
   if (hasDevice) withDevice(credential);
@@ -19,7 +19,8 @@ async function offers(t: Test, { status = {}, hasLogin = true, hasDevice = false
   // Whether a provider has a login on another device is known once it was asked.
   await ask(port, '/?refresh=off');
   const { body } = await ask(port, '/?refresh=off');
-  const found = body.matchAll(/(?:action|class="button[^"]*" href)="\/oauth\/(\w+)/g);
+  const [card = ''] = /<article.*<\/article>/s.exec(body) ?? [];
+  const found = card.matchAll(/(?:action|class="button[^"]*" href)="\/oauth\/(\w+)/g);
   return [...found].map(([, name = '']) => name).sort();
 }
 

@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import t from 'tap';
 import type { ManagedCredential } from '../../src/credentials/bearer.ts';
 import { openBrowser, skip } from '../_chromium.ts';
+import { createFakeDevice, deviceAuthorization, withDevice } from './_device.ts';
 import { createFakeCredential, type FakeCredential, startPort } from './_fakes.ts';
 
 interface Teardown {
@@ -87,4 +88,21 @@ t.test('a failed login is tried again from its own page', { skip }, async (t) =>
     complaints.filter((complaint) => !complaint.includes('500 (Internal Server Error)')),
     [],
   );
+});
+
+t.test('the time that a code has left is counted down', { skip }, async (t) => {
+  const device = createFakeDevice();
+  device.begin = async () => ({ ...deviceAuthorization, lifeMs: 75_000 });
+  const { port } = await startPort(t, [withDevice(createFakeCredential(), device)]);
+  const { page, complaints, close } = await openBrowser();
+  t.teardown(close);
+  await page.clock.install();
+  await page.goto(`http://localhost:${port}/oauth/device?credential=codex`);
+  await page.getByRole('button', { name: 'Get a code' }).click();
+  await page.getByText('The code expires in 1 min 15 s').waitFor();
+  await page.clock.fastForward(20_000);
+  await page.getByText(/The code expires in 0:5\d/).waitFor();
+  await page.clock.fastForward(120_000);
+  await page.getByText('The code expires in 0:00').waitFor();
+  t.same(complaints, []);
 });

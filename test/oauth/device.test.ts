@@ -30,7 +30,7 @@ t.test('the page shows the code, where to type it, a QR code and a warning; then
   t.match(page.body, 'href="https://idp.example/device" target="_blank" rel="noopener noreferrer"');
   t.match(page.body, /<svg class="qr" role="img"/);
   t.match(page.body, 'Go on only if you started this login yourself.');
-  t.match(page.body, /The code expires <time [^>]*>in 10 min/);
+  t.match(page.body, /The code expires <span id="left" data-ms="600000" data-in="in {}"><time [^>]*>in 10 min/);
   t.notMatch(page.body, 'SECRET');
 
   device.next = async () => ({ kind: 'tokens', tokens: tokenAnswer() });

@@ -1,31 +1,10 @@
 // Every page in a real browser: it says what it should without a broken policy, and axe-core finds nothing that keeps
 // anybody out: light and dark, wide and narrow, in each language.
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import type { Page } from 'playwright-core';
 import t from 'tap';
 import { openBrowser, skip } from '../_chromium.ts';
+import { looks, violations } from './_axe.ts';
 import { startPort } from './_fakes.ts';
 import { gallery } from './_gallery.ts';
-
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-
-/** What axe-core finds wrong, a line each. */
-async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(axe);
-  const found = (await page.evaluate("axe.run({ resultTypes: ['violations'] })")) as {
-    violations: { id: string; nodes: { html: string; failureSummary: string }[] }[];
-  };
-  return found.violations.flatMap(({ id, nodes }) =>
-    nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`),
-  );
-}
-
-const looks = [
-  { colorScheme: 'light', viewport: { width: 1100, height: 900 } },
-  { colorScheme: 'dark', viewport: { width: 1100, height: 900 } },
-  { colorScheme: 'light', viewport: { width: 360, height: 700 }, locale: 'zh-CN' },
-] as const;
 
 for (const look of looks) {
   const { colorScheme, viewport } = look;

@@ -125,3 +125,24 @@ t.test('the page updates itself unless told not to, and shows notices as text', 
   t.match(page, 'No credential is configured.');
   t.notMatch((await ask(port, '/?refresh=off')).body, 'http-equiv="refresh"');
 });
+
+t.test('what comes of a missing login is said, where a person can log in', async (t) => {
+  const { blocked, blockedSoon } = texts.status;
+  for (const state of ['absent', 'dead'] as const) {
+    t.match(await pageOf(t, { state }), blocked, state);
+    t.match(await pageOf(t, { state, usable: true }), blockedSoon, `${state}, with a token in hand`);
+    t.notMatch(await pageOf(t, { state }, { hasLogin: false }), blocked, `${state}, and nobody can log in`);
+  }
+  const fresh = await pageOf(t, { state: 'fresh', usable: true });
+  for (const sentence of [blocked, blockedSoon]) t.notMatch(fresh, sentence);
+});
+
+t.test('an answer can be pasted here, under the name that the cookie of a login belongs to', async (t) => {
+  const form = '<form method="post" action="/oauth/complete">';
+  const { port } = await startPort(t, [createFakeCredential()]);
+  t.match((await ask(port, '/')).body, form);
+  const elsewhere = await ask(port, '/', { headers: { host: `127.0.0.1:${port}` } });
+  t.notMatch(elsewhere.body, form, 'from here the browser would not send that cookie');
+  const machine = await startPort(t, [createFakeCredential('machine', { hasLogin: false })]);
+  t.notMatch((await ask(machine.port, '/')).body, form, 'nobody logs in');
+});

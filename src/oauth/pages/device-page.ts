@@ -52,7 +52,7 @@ export function deviceWaitPage({ texts, version, nowMs, login }: DeviceWaitView)
 <button type="button" class="button quiet" id="copy" data-done="${words.copied}" hidden>${words.copy}</button></p>
 ${qrCode(verificationUriComplete, words.qr)}
 <p class="note warn">${words.warning}</p>
-<p class="soft">${words.expires} ${moment(texts, login.expiresAtMs, nowMs)}. <span role="status">${words.waiting}</span></p>
+<p class="soft">${words.expires} <span id="left" data-ms="${login.expiresAtMs - nowMs}" data-in="${texts.time.in('{}')}">${moment(texts, login.expiresAtMs, nowMs)}</span>. <span role="status">${words.waiting}</span></p>
 <form method="post" action="/oauth/device"><input type="hidden" name="cancel" value="yes"><button
 class="button quiet" type="submit">${words.cancel}</button></form>
 </section>`,

@@ -63,7 +63,7 @@ export const countdownScript = script(
   false,
 );
 
-/** Copies the code, and looks every other second whether the login has ended. */
+/** Copies the code, counts down to its end, and looks every other second whether the login has ended. */
 export const deviceScript = script(
   `
 (() => {
@@ -73,6 +73,14 @@ export const deviceScript = script(
     await navigator.clipboard.writeText(document.getElementById('user-code').textContent);
     copy.textContent = copy.dataset.done;
   };
+  const left = document.getElementById('left');
+  const told = left.querySelector('time').firstChild;
+  const endsAt = performance.now() + Number(left.dataset.ms);
+  setInterval(() => {
+    const seconds = Math.max(0, Math.ceil((endsAt - performance.now()) / 1000));
+    const clock = Math.floor(seconds / 60) + ':' + String(seconds % 60).padStart(2, '0');
+    told.data = left.dataset.in.replace('{}', clock) + ' ';
+  }, 1000);
   const look = async () => {
     const answer = await fetch(location.href, { headers: { accept: 'application/json' } }).catch(() => undefined);
     if (answer && (!answer.ok || (await answer.json()).state !== 'waiting')) location.reload();

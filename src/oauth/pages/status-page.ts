@@ -7,6 +7,7 @@ import { actions, type Orders } from './actions.ts';
 import { facts, layout } from './layout.ts';
 import { moment } from './moment.ts';
 import { type OrderResult, resultNote } from './order-result.ts';
+import { pasteForm } from './paste-form.ts';
 import { liveScript } from './scripts.ts';
 
 export interface StatusView {
@@ -17,6 +18,8 @@ export interface StatusView {
   /** What came of the order that led here. */
   readonly result?: OrderResult | undefined;
   readonly notices: readonly string[];
+  /** What a login ended at may be pasted here: its cookie belongs to the name that this browser uses. */
+  readonly hasPaste: boolean;
   /** It is kept up to date: by its script, else by loading it again. */
   readonly isLive: boolean;
 }
@@ -49,6 +52,7 @@ export function statusPage(view: StatusView): Markup {
 ${view.result && resultNote(texts, view.result)}
 <div id="notices">${notices(view)}</div>
 ${credentials.map((each) => card(view, each))}
+${view.hasPaste && pasteForm(texts, false)}
 ${isLive ? liveLine(texts) : html`<p class="soft">${words.stands} <a href="/">${words.goOnRefreshing}</a></p>`}`,
   );
 }
@@ -111,13 +115,14 @@ function badge(texts: Texts, { status, hasLogin }: Shown): Markup {
   return html`<span class="badge ${tones[status.state]}">${label}</span>`;
 }
 
-function details({ texts, nowMs }: StatusFacts, { status }: Shown): Markup {
+function details({ texts, nowMs }: StatusFacts, { status, hasLogin, hasDevice }: Shown): Markup {
   const words = texts.status;
   const at = (atMs: number | undefined): Content => atMs !== undefined && moment(texts, atMs, nowMs);
   // A moment that is over although its event is still to come: it is coming now.
   const ahead = (atMs: number | undefined): Content =>
     atMs !== undefined && moment(texts, Math.max(atMs, nowMs), nowMs);
-  return html`${facts([
+  const isOver = (status.state === 'absent' || status.state === 'dead') && (hasLogin || hasDevice);
+  return html`${isOver && html`<p>${status.usable ? words.blockedSoon : words.blocked}</p>`}${facts([
     ...accountFacts(texts, status.account),
     [words.token, tokenLife(texts, status, nowMs)],
     [words.cooling, ahead(status.coolingUntilMs)],

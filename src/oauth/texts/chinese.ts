@@ -76,6 +76,8 @@ export const chinese: Texts = {
     dirty: '它正在使用中，每秒重试保存。在保存成功之前重启可能需要重新登录。',
     lastError: '最近一次失败',
     failedAt: '失败于',
+    blocked: '在有人登录之前，使用此凭据的请求都会失败。',
+    blockedSoon: '它的令牌目前仍然有效。令牌过期后，在有人登录之前，请求都会失败。',
     logIn: (name) => `登录 ${name}`,
     logInAgain: (name) => `重新登录 ${name}`,
   },

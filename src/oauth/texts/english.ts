@@ -74,6 +74,8 @@ export const english = {
     dirty: 'It is in use, and its storing is tried again every second. A restart before it succeeds may need a login.',
     lastError: 'Last failure',
     failedAt: 'Failed',
+    blocked: 'Requests that use this credential fail until somebody logs in.',
+    blockedSoon: 'Its token still works. Once that expires, requests fail until somebody logs in.',
     logIn: (name: string) => `Log in for ${name}`,
     logInAgain: (name: string) => `Log in again for ${name}`,
   },
