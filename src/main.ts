@@ -28,17 +28,26 @@ function write(stream: NodeJS.WriteStream, text: string): void {
   stream.write(`${text}\n`);
 }
 
-async function prompt(question: string): Promise<string | undefined> {
-  if (!process.stdin.isTTY) return undefined;
+const prompt: Invocation['prompt'] = async (question, { signal, fromPipe = false } = {}) => {
+  if (!process.stdin.isTTY && !fromPipe) return undefined;
   const { createInterface } = await import('node:readline/promises');
   // On standard error: standard output is for the answer.
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  // A terminal in raw mode sends no signal of its own.
+  terminal.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
+  const end = new AbortController();
+  const ended = signal === undefined ? end.signal : AbortSignal.any([end.signal, signal]);
+  // A pipe that ends leaves its question unanswered for ever.
+  terminal.once('close', () => end.abort());
   try {
-    return await terminal.question(question);
+    return await terminal.question(question, { signal: ended });
+  } catch (thrown) {
+    if (ended.aborted) return undefined;
+    throw thrown;
   } finally {
     terminal.close();
   }
-}
+};
 
 async function readStdin(): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];

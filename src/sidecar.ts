@@ -3,9 +3,12 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { type Clock, sleep, systemClock, type Timer } from './clock.ts';
 import type { Config, CredentialConfig, RouteConfig } from './config/schema.ts';
-import type { Bearer } from './credentials/bearer.ts';
+import type { Bearer, ImportedTokens } from './credentials/bearer.ts';
 import { type Breaker, createBreaker } from './credentials/breaker.ts';
+import { answerOfImport } from './credentials/imported-tokens.ts';
 import { createInjection } from './credentials/injection.ts';
+import { awaitLease } from './credentials/lease-keeper.ts';
+import type { CredentialObserver } from './credentials/observer.ts';
 import { createObtainedGrant } from './credentials/obtained-grant.ts';
 import { createPool } from './credentials/pool.ts';
 import { createRecords } from './credentials/records.ts';
@@ -23,7 +26,7 @@ import { createWay, egressName, type Way } from './egress/way.ts';
 import { SidebearerError, toSidebearerError } from './errors/sidebearer-error.ts';
 import { type BoundAddress, bind, type ListenAddress } from './listen.ts';
 import { createOAuthServer } from './oauth/server.ts';
-import type { Grant, Provider } from './providers/provider.ts';
+import type { Account, Grant, Provider } from './providers/provider.ts';
 import { createUpstreamLimits } from './providers/upstream-limits.ts';
 import type { ClientToken } from './proxy/client-token.ts';
 import { createProxyListener } from './proxy/listener.ts';
@@ -118,7 +121,7 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
     clock,
     observer: observers.logins,
     version,
-    storedIn: storedIn(config.store),
+    storedIn: describeStore(config.store),
     adminToken: config.admin.token,
     ...(podName !== undefined && { podName }),
   });
@@ -283,6 +286,67 @@ export async function rekeyStore(
   }
 }
 
+/**
+ * Puts another program's tokens into the store of a sidecar that does not run: under the lease, so that no refresh of
+ * another process is at work.
+ * @throws import_held, and what `ManagedCredential.importTokens` throws
+ */
+export async function importOffline(
+  config: Config,
+  credential: string,
+  imported: ImportedTokens,
+  options: { readonly replaceAccount: boolean },
+  clock: Clock = systemClock,
+): Promise<{ readonly name: string; readonly account?: Account; readonly expiresAtMs?: number }> {
+  const settings = config.credentials[credential];
+  if (settings === undefined) throw new SidebearerError('credential_unknown', { credential });
+  if (settings.provider === 'file') throw new SidebearerError('login_unsupported', { credential });
+  const ways = await openWays(config, clock);
+  const store = await openStore(config, clock, () => {});
+  const means: Means = {
+    clock,
+    store,
+    sealing: createStoreSealing(config),
+    owner: randomBytes(16).toString('base64url'),
+    leaseMs: config.store.lease,
+    observers: { credentials: nobody },
+    breakers: new Map(),
+  };
+  try {
+    const lease = await awaitLease(credential, means);
+    if (lease === undefined) throw new SidebearerError('import_held', { credential });
+    try {
+      const way = ways.ofCredentials.get(credential);
+      const provider = await createProvider(settings, clock, way);
+      const answer = answerOfImport(imported, clock.wallMs(), credential);
+      const source = createSource(credential, provider, settings, means, way);
+      const kept = await source.accept(provider.completeImport?.(answer) ?? answer, options);
+      const { expiresAtMs } = kept.tokens;
+      return {
+        name: credential,
+        ...(kept.account !== undefined && { account: kept.account }),
+        ...(expiresAtMs !== undefined && { expiresAtMs }),
+      };
+    } finally {
+      await lease.release();
+    }
+  } finally {
+    for (const breaker of means.breakers.values()) breaker.stop();
+    await store.close();
+  }
+}
+
+/** A command tells what it did itself. */
+const nobody: CredentialObserver = {
+  refreshEnded: () => undefined,
+  tokenRequested: () => undefined,
+  failed: () => undefined,
+  storeWritten: () => undefined,
+  dirtyChanged: () => undefined,
+  breakerChanged: () => undefined,
+  tokenRefused: () => undefined,
+};
+
 async function* rekeyAll(names: readonly string[], options: RekeyOptions) {
   const all = new Set([...names, ...(await options.store.list())]);
   for (const credential of [...all].sort()) {
@@ -290,8 +354,8 @@ async function* rekeyAll(names: readonly string[], options: RekeyOptions) {
   }
 }
 
-/** For the page after a login. */
-function storedIn({ kind, path, keyPrefix, namespace, secretPrefix }: Config['store']): string {
+/** For the page after a login, and the commands. */
+export function describeStore({ kind, path, keyPrefix, namespace, secretPrefix }: Config['store']): string {
   if (kind === 'file') return `file ${path}`;
   if (kind === 'redis') return `Redis ${keyPrefix}…`;
   return kind === 'kubernetes' ? `Secret ${namespace === '' ? '' : `${namespace}/`}${secretPrefix}…` : kind;
@@ -304,17 +368,21 @@ function lostAtEnd(credential: string): SidebearerError {
 
 // --- parts ------------------------------------------------------------------------------------------------------
 
-interface Shared {
+/** What one credential needs to come by tokens. */
+interface Means {
   readonly clock: Clock;
   readonly store: Store;
   readonly sealing: Sealing;
-  readonly schedule: Schedule;
-  readonly observers: Observers;
-  readonly cache: TokenCache;
+  readonly observers: Pick<Observers, 'credentials'>;
   /** By token endpoint and egress. */
   readonly breakers: Map<string, Breaker>;
   readonly owner: string;
   readonly leaseMs: number;
+}
+
+interface Shared extends Means {
+  readonly schedule: Schedule;
+  readonly cache: TokenCache;
   readonly hasLoginPages: boolean;
   readonly ways: Ways;
 }
@@ -464,6 +532,7 @@ async function createCredential(name: string, settings: CredentialConfig, shared
     lead: { leadMs: refresh.lead ?? provider.leadMs, jitter: refresh.jitter },
     wait: { timeoutMs: wait.timeout, places: wait.queue },
     ...(provider.limits !== undefined && { limits: provider.limits }),
+    ...(provider.completeImport !== undefined && { completeImport: provider.completeImport }),
     insteadOfLogin: insteadOfLogin(provider, shared),
   });
 }
@@ -489,7 +558,7 @@ function createSource(
   credential: string,
   provider: Provider,
   settings: Exclude<CredentialConfig, { provider: 'file' }>,
-  shared: Shared,
+  shared: Means,
   way: Way | undefined,
 ): TokenSource {
   const { clock, store, sealing, owner, leaseMs } = shared;
@@ -527,7 +596,7 @@ function breakerOf(
   endpoint: string,
   egress: string,
   { breaker }: Exclude<CredentialConfig, { provider: 'file' }>,
-  { breakers, clock, observers }: Shared,
+  { breakers, clock, observers }: Means,
 ): Breaker {
   const key = `${endpoint} ${egress}`;
   const known = breakers.get(key);

@@ -31,8 +31,14 @@ export interface Invocation {
   readonly readStdin: () => Promise<Uint8Array>;
   /** What stands after the command, where it takes something. */
   readonly operand?: string | undefined;
-  /** Asks whoever sits at the terminal for one line; undefined where nobody does. */
-  readonly prompt: (question: string) => Promise<string | undefined>;
+  /**
+   * Asks whoever sits at the terminal for one line; undefined where nobody does, and once `signal` aborts.
+   * `fromPipe`: where there is no terminal, the next line of standard input will do.
+   */
+  readonly prompt: (
+    question: string,
+    options?: { readonly signal?: AbortSignal; readonly fromPipe?: boolean },
+  ) => Promise<string | undefined>;
 }
 
 /** @returns the exit code. @throws SidebearerError, whose row may have another one */

@@ -9,6 +9,8 @@ import { asFields, type Fields, plainText } from './status.ts';
 
 /** All attempts of a refresh, or a logout that waits for one. */
 const TIMEOUT_MS = 180_000;
+/** What asks no provider, or asks it once. */
+const SHORT_TIMEOUT_MS = 60_000;
 
 /** What `--admin-token` may be, and what it is called where it is missing. */
 const tokenPattern = /^[!-~]+$/;
@@ -23,21 +25,62 @@ export async function order(
   body: Readonly<Record<string, unknown>>,
 ): Promise<Fields | undefined> {
   const timeoutMs = readTimeout(invocation, TIMEOUT_MS);
+  const desk = await findDesk(invocation);
+  if (desk === undefined) return undefined;
+  const isJson = invocation.flags.has('json');
+  const show = (fields: Fields): void => {
+    if (isJson) invocation.out(JSON.stringify(fields, null, 2));
+  };
+  return await desk.send(path, { body, timeoutMs, show });
+}
+
+/** Where orders are taken: the OAuth listener, with the admin token that is known for it. */
+export interface Desk {
+  readonly target: Target;
+  /**
+   * A POST where there is a body. `show` sees the answer's fields whatever its status.
+   * @throws sidecar_unreachable, and the code of whatever the sidecar refuses it with
+   */
+  send(path: string, request?: DeskRequest): Promise<Fields>;
+}
+
+export interface DeskRequest {
+  readonly body?: Readonly<Record<string, unknown>>;
+  readonly method?: 'DELETE';
+  readonly handle?: string | undefined;
+  readonly timeoutMs?: number;
+  readonly show?: (fields: Fields) => void;
+}
+
+/**
+ * Undefined where the configuration has mistakes, which have been told.
+ * @throws usage_invalid, sidecar_unreachable, oauth_listener_off
+ */
+export async function findDesk(invocation: Invocation): Promise<Desk | undefined> {
   const written = readAdminToken(invocation);
   const target = await findListener(invocation, 'oauth');
   if (target === undefined) return undefined;
   if (target.listener !== 'oauth') throw new SidebearerError('oauth_listener_off', { setting: 'listen.oauth' });
-  const token = written ?? target.adminToken;
-  const answer = await ask(target, path, timeoutMs, {
-    body: JSON.stringify(body),
-    lateReason: 'no answer in time; what was ordered may still go on',
-    ...(token !== undefined && { token }),
-  });
-  const fields = readFields(answer.body);
-  const isJson = invocation.flags.has('json');
-  if (isJson && fields !== undefined) invocation.out(JSON.stringify(fields, null, 2));
-  if (answer.status === 200 && fields !== undefined) return fields;
-  throw refusal(target, answer, fields ?? {});
+  return createDesk(target, written ?? target.adminToken);
+}
+
+export function createDesk(target: Target, token: string | undefined): Desk {
+  return {
+    target,
+    async send(path, { body, method, handle, timeoutMs = SHORT_TIMEOUT_MS, show } = {}) {
+      const answer = await ask(target, path, timeoutMs, {
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+        ...(method !== undefined && { method }),
+        ...(token !== undefined && { token }),
+        ...(handle !== undefined && { handle }),
+        lateReason: 'no answer in time; what was ordered may still go on',
+      });
+      const fields = readFields(answer.body);
+      if (fields !== undefined) show?.(fields);
+      if ((answer.status === 200 || answer.status === 201) && fields !== undefined) return fields;
+      throw refusal(target, answer, fields ?? {});
+    },
+  };
 }
 
 /** The credential that the command line names. @throws usage_invalid */
@@ -52,7 +95,7 @@ export function statusIn(answer: Fields): Fields {
 }
 
 /** @throws usage_invalid */
-function readAdminToken({ flags }: Invocation): string | undefined {
+export function readAdminToken({ flags }: Invocation): string | undefined {
   const file = flags.get('admin-token-file');
   const given = file === undefined ? flags.get('admin-token')?.value : readTokenFile(file.value);
   if (given === undefined || tokenPattern.test(given)) return given;

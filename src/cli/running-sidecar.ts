@@ -22,11 +22,14 @@ export interface Target {
   readonly adminToken?: string;
 }
 
-/** A POST instead of a GET. */
+/** What goes with a request; with a body it is a POST. */
 export interface Order {
   /** JSON. */
-  readonly body: string;
+  readonly body?: string;
+  readonly method?: 'DELETE';
   readonly token?: string;
+  /** Shows whose login it is. */
+  readonly handle?: string;
   /** What to say where no answer came in time. */
   readonly lateReason: string;
 }
@@ -115,7 +118,7 @@ export function ask(target: Target, path: string, timeoutMs: number, order?: Ord
     const outgoing = request(
       {
         path,
-        method: order === undefined ? 'GET' : 'POST',
+        method: order?.method ?? (order?.body === undefined ? 'GET' : 'POST'),
         agent: false,
         signal: AbortSignal.timeout(timeoutMs),
         // The listener serves loopback names alone, whatever address it is bound to.
@@ -123,7 +126,8 @@ export function ask(target: Target, path: string, timeoutMs: number, order?: Ord
           host: `localhost${port === undefined ? '' : `:${port}`}`,
           accept: 'application/json',
           'user-agent': 'sidebearer-cli',
-          ...(order !== undefined && { 'content-type': 'application/json' }),
+          ...(order?.body !== undefined && { 'content-type': 'application/json' }),
+          ...(order?.handle !== undefined && { 'login-handle': order.handle }),
           ...(order?.token !== undefined && { authorization: `Bearer ${order.token}` }),
         },
         ...(socketPath === undefined ? { host, port } : { socketPath }),

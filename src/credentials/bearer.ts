@@ -138,7 +138,8 @@ export interface ManagedCredential extends Bearer {
   accept(tokens: TokenAnswer, options: { replaceAccount: boolean }): Promise<void>;
   /**
    * The same with tokens that another program had: a refresh token alone will do.
-   * @throws import_empty, access_token_malformed, account_differs, login_unsupported, store_*: nothing is kept then
+   * @throws import_empty, access_token_malformed, account_*, workspace_restriction, login_unsupported, store_*: nothing
+   *   is kept then
    */
   importTokens(tokens: ImportedTokens, options: { replaceAccount: boolean }): Promise<void>;
   /**

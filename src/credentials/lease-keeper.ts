@@ -1,6 +1,6 @@
 // Holds one lease from the first step of a refresh to the last: renews it every third of its life and knows, on the
 // monotonic clock, whether there is time enough left to send something that cannot be taken back.
-import type { Clock, Timer } from '../clock.ts';
+import { type Clock, sleep, type Timer } from '../clock.ts';
 import type { Lease, Store } from '../stores/store.ts';
 
 export interface LeaseKeeper {
@@ -22,6 +22,22 @@ export async function takeLease(
 ): Promise<LeaseKeeper | undefined> {
   const taken = await store.lease(credential, owner, ttlMs);
   return taken.held ? undefined : keep(taken.lease, ttlMs, clock);
+}
+
+/**
+ * The same for a command that works beside running sidecars, which waits for a holder: one that died is stale after
+ * one TTL, one that lives has ended its refresh by two.
+ */
+export async function awaitLease(
+  credential: string,
+  { store, owner, leaseMs, clock }: { store: Store; owner: string; leaseMs: number; clock: Clock },
+): Promise<LeaseKeeper | undefined> {
+  const endsAtMs = clock.monotonicMs() + 2 * leaseMs;
+  for (;;) {
+    const lease = await takeLease(store, credential, owner, leaseMs, clock);
+    if (lease !== undefined || clock.monotonicMs() >= endsAtMs) return lease;
+    await sleep(clock, Math.min(leaseMs / 10, 1_000));
+  }
 }
 
 function keep(lease: Lease, ttlMs: number, clock: Clock): LeaseKeeper {

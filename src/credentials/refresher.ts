@@ -3,7 +3,7 @@
 import type { Clock, Timer } from '../clock.ts';
 import { catalogue, type ErrorCode, type ErrorRow } from '../errors/catalogue.ts';
 import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
-import type { Account, LimitReader, Quota, TokenAnswer, UpstreamLimit } from '../providers/provider.ts';
+import type { Account, LimitReader, Provider, Quota, TokenAnswer, UpstreamLimit } from '../providers/provider.ts';
 import type {
   AnswerWatch,
   Authorization,
@@ -55,6 +55,8 @@ export interface RefresherOptions {
   readonly wait: { readonly timeoutMs: number; readonly places: number };
   /** How its upstreams tell of limits; absent: nobody looks. */
   readonly limits?: LimitReader | undefined;
+  /** @see Provider.completeImport */
+  readonly completeImport?: NonNullable<Provider['completeImport']>;
   /** What to do where a login would help and none can be had here; undefined: log in. */
   readonly insteadOfLogin?: string | undefined;
 }
@@ -250,7 +252,8 @@ export class Refresher implements ManagedCredential, PoolMember {
   }
 
   async importTokens(imported: ImportedTokens, options: { replaceAccount: boolean }): Promise<void> {
-    await this.accept(answerOfImport(imported, this.#clock.wallMs(), this.name), options);
+    const answer = answerOfImport(imported, this.#clock.wallMs(), this.name);
+    await this.accept(this.#options.completeImport?.(answer) ?? answer, options);
   }
 
   async refresh(): Promise<'refreshed' | 'adopted' | 'superseded'> {

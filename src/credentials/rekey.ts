@@ -1,9 +1,9 @@
 // Seals a stored record anew under the first key, so that an older key can be taken away. Under the lease, by
 // compare-and-swap: whatever else stands in the record stays, and no generation moves.
 import { randomBytes } from 'node:crypto';
-import { type Clock, sleep } from '../clock.ts';
+import type { Clock } from '../clock.ts';
 import type { Sealing, Store } from '../stores/store.ts';
-import { type LeaseKeeper, takeLease } from './lease-keeper.ts';
+import { awaitLease } from './lease-keeper.ts';
 import { sealContext } from './records.ts';
 
 export interface RekeyOptions {
@@ -23,23 +23,12 @@ export type RekeyOutcome = 'resealed' | 'current' | 'empty' | 'held';
 
 /** @throws store_*, record_*: then nothing was changed, or it cannot be told whether it was */
 export async function rekeyCredential(credential: string, options: RekeyOptions): Promise<RekeyOutcome> {
-  const lease = await takeInTime(credential, options);
+  const lease = await awaitLease(credential, options);
   if (lease === undefined) return 'held';
   try {
     return await reseal(credential, options);
   } finally {
     await lease.release();
-  }
-}
-
-/** A holder that died is stale after one TTL; one that lives has ended its refresh by two. */
-async function takeInTime(credential: string, options: RekeyOptions): Promise<LeaseKeeper | undefined> {
-  const { store, owner, leaseMs, clock } = options;
-  const endsAtMs = clock.monotonicMs() + 2 * leaseMs;
-  for (;;) {
-    const lease = await takeLease(store, credential, owner, leaseMs, clock);
-    if (lease !== undefined || clock.monotonicMs() >= endsAtMs) return lease;
-    await sleep(clock, Math.min(leaseMs / 10, 1_000));
   }
 }
 

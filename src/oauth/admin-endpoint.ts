@@ -1,7 +1,7 @@
 // What a person may order of a credential: `POST /oauth/refresh`, `/oauth/resume` and `/oauth/logout`. A program is
 // answered with JSON; a browser's form with the way back to the status page, the result in its query as one word.
 import { type Clock, sleep } from '../clock.ts';
-import type { ManagedCredential } from '../credentials/bearer.ts';
+import type { ImportedTokens, ManagedCredential } from '../credentials/bearer.ts';
 import type { RekeyOutcome } from '../credentials/rekey.ts';
 import type { ErrorCode } from '../errors/catalogue.ts';
 import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
@@ -29,6 +29,8 @@ export interface AdminEndpoints {
   readonly refresh: Endpoint;
   readonly resume: Endpoint;
   readonly logout: Endpoint;
+  /** By programs alone. */
+  readonly import: Endpoint;
   readonly rekey: Endpoint;
 }
 
@@ -45,7 +47,8 @@ export type AdminResult =
   /** Deleted here, and revoked at the provider; or only deleted, as it has no revocation; or nothing was there. */
   | 'logged_out'
   | 'logged_out_here'
-  | 'nothing_to_log_out';
+  | 'nothing_to_log_out'
+  | 'imported';
 
 /** An order that was carried out. */
 interface Done {
@@ -64,7 +67,7 @@ export function createAdminEndpoints(options: AdminOptions): AdminEndpoints {
 
   function endpoint(
     action: AdminAction,
-    act: (credential: ManagedCredential, isForm: boolean) => Promise<Done>,
+    act: (credential: ManagedCredential, isForm: boolean, fields: URLSearchParams) => Promise<Done>,
   ): Endpoint {
     return async (visit) => {
       const fields = await readFields(visit.request);
@@ -73,7 +76,7 @@ export function createAdminEndpoints(options: AdminOptions): AdminEndpoints {
       const credential = credentials.get(name);
       if (credential === undefined) throw new SidebearerError('credential_unknown');
       try {
-        const done = await act(credential, !visit.wantsJson);
+        const done = await act(credential, !visit.wantsJson, fields);
         observer.administered({ action, credential: name, outcome: done.error?.code ?? done.result }, visit.visitor);
         return answer(visit, credential, done);
       } catch (thrown) {
@@ -140,7 +143,39 @@ export function createAdminEndpoints(options: AdminOptions): AdminEndpoints {
           return { result: 'logged_out_here', error: revocation.error, more };
       }
     }),
+
+    import: endpoint('import', async (credential, isForm, fields) => {
+      // No page of ours has such a form, and what is typed into one a browser may remember.
+      if (isForm) throw new SidebearerError('admin_request_malformed', { reason: 'an import is JSON' });
+      await credential.importTokens(readImported(fields), { replaceAccount: fields.get('replace') === 'yes' });
+      return { result: 'imported' };
+    }),
   };
+}
+
+/** @throws admin_request_malformed */
+function readImported(fields: URLSearchParams): ImportedTokens {
+  const [accessToken, refreshToken, idToken] = ['accessToken', 'refreshToken', 'idToken'].map((name) =>
+    fields.get(name),
+  );
+  const expiresAtMs = readMoment(fields, 'expiresAt');
+  const obtainedAtMs = readMoment(fields, 'obtainedAt');
+  return {
+    ...(typeof accessToken === 'string' && { accessToken }),
+    ...(typeof refreshToken === 'string' && { refreshToken }),
+    ...(typeof idToken === 'string' && { idToken }),
+    ...(expiresAtMs !== undefined && { expiresAtMs }),
+    ...(obtainedAtMs !== undefined && { obtainedAtMs }),
+  };
+}
+
+/** Wall ms of RFC 3339. */
+function readMoment(fields: URLSearchParams, name: string): number | undefined {
+  const written = fields.get(name);
+  if (written === null) return undefined;
+  const ms = Date.parse(written);
+  if (Number.isFinite(ms)) return ms;
+  throw new SidebearerError('admin_request_malformed', { reason: `${name} is no date` });
 }
 
 /** To the status page, which knows the words for the result. */

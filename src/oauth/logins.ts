@@ -20,6 +20,7 @@ import { createLoginDeadlines } from './login-deadlines.ts';
 import { createLoginWork, type LoginFacts, type LoginProgress, type LoginTask } from './login-work.ts';
 import type { LoginObserver, Visitor } from './observer.ts';
 import { loginId, openPendingLogin, type PendingLogin, sealPendingLogin } from './pending-login.ts';
+import { createWatchedLogins, type Watcher } from './watched-logins.ts';
 
 export interface LoginsOptions {
   readonly credentials: ReadonlyMap<string, ManagedCredential>;
@@ -80,8 +81,16 @@ export interface Logins {
   rehearse(credential: string): Promise<void>;
   /** The origin of the last preview or start, without asking anybody. */
   knownOrigin(credential: string): string | undefined;
-  /** @throws credential_unknown, login_unsupported, provider_*, logins_pending_limit, store_* */
-  start(credential: string, visitor: Visitor, options: { replaceAccount: boolean }): Promise<StartedLogin>;
+  /**
+   * @param options.watcher the login that hears of this one's end: it was started by a program that sent the browser
+   *   here. One that is not pending any more, or another credential's, is passed over.
+   * @throws credential_unknown, login_unsupported, provider_*, logins_pending_limit, store_*
+   */
+  start(
+    credential: string,
+    visitor: Visitor,
+    options: { readonly replaceAccount: boolean; readonly watcher?: string | undefined },
+  ): Promise<StartedLogin>;
   /**
    * Never throws, and no departure ends it: once the code is being redeemed, the browser may leave.
    */
@@ -116,13 +125,36 @@ export function createLogins(options: LoginsOptions): Logins {
   };
 
   const work = createLoginWork(clock);
+  const watched = createWatchedLogins(clock);
+
+  const findWatcher = async (id: string | undefined, credential: string): Promise<Watched | undefined> => {
+    const found = id === undefined ? undefined : await pending.find(id);
+    if (id === undefined || found?.status !== 'pending') return undefined;
+    const login = openPendingLogin(sealing, id, found.sealed);
+    const { cookieHash, expiresAtMs, replaceAccount } = login;
+    if (login.credential !== credential || expiresAtMs <= clock.wallMs()) return undefined;
+    return { id, facts: { credential, cookieHash, expiresAtMs }, replaceAccount };
+  };
+
+  /** Whoever waits for this login hears of its end, and its own, which nobody will finish, is over. */
+  const tellWatcher = async (id: string, how: LoginProgress): Promise<void> => {
+    const watcher = watched.watcherOf(id);
+    if (watcher === undefined) return;
+    watched.end(id);
+    work.open(watcher.id, watcher.facts).end(how);
+    deadlines.end(watcher.id);
+    // Left there it only runs out.
+    await pending.take(watcher.id).catch(() => undefined);
+  };
 
   /** Everything before the take: whose login this is, and that whoever asks may finish it. */
   const identify = async (id: string, proof: Proof): Promise<PendingLogin> => {
     const found = assertPending(await pending.find(id));
     const login = openPendingLogin(sealing, id, found.sealed);
     if (login.expiresAtMs <= clock.wallMs()) throw new SidebearerError('state_expired');
-    assertProof(id, login, proof);
+    const watcher = watched.watcherOf(id);
+    if ('id' in proof && watcher?.id === proof.id) assertProof(watcher.id, watcher.facts, proof);
+    else assertProof(id, login, proof);
     return login;
   };
 
@@ -150,8 +182,10 @@ export function createLogins(options: LoginsOptions): Logins {
 
     knownOrigin: (name) => origins.get(name),
 
-    async start(name, visitor, { replaceAccount }) {
+    async start(name, visitor, { replaceAccount: isReplacing, watcher: watcherId }) {
       const { login } = find(name);
+      const watcher = await findWatcher(watcherId, name);
+      const replaceAccount = isReplacing || watcher?.replaceAccount === true;
       const [state, nonce, cookie] = [secret(), secret(), secret()];
       const verifier = login.newVerifier();
       // First, so that a provider that cannot be reached leaves nothing pending.
@@ -164,6 +198,7 @@ export function createLogins(options: LoginsOptions): Logins {
       const content = { credential: name, verifier, nonce, redirectUri, cookieHash, replaceAccount, expiresAtMs };
       await pending.put(id, { credential: name, sealed: sealPendingLogin(sealing, id, content), expiresAtMs });
       deadlines.begin(id, name, expiresAtMs);
+      if (watcher !== undefined) watched.begin(id, watcher);
       observer.loginStarted(name, visitor);
       const setCookie = setLoginCookie(id, cookie, isHttps(redirectUri));
       return { location, setCookie, id, handle: cookie, expiresAtMs };
@@ -173,10 +208,11 @@ export function createLogins(options: LoginsOptions): Logins {
       let credentialName: string | undefined;
       let setCookie: string | undefined;
       let task: LoginTask | undefined;
+      let taken = '';
       try {
         const state = readState(parameters);
         const id = loginId(state);
-        if ('id' in proof && proof.id !== id) {
+        if ('id' in proof && proof.id !== id && proof.id !== watched.watcherOf(id)?.id) {
           throw new SidebearerError('state_unknown', { reason: 'it is of another login' });
         }
         const login = await identify(id, proof);
@@ -186,6 +222,7 @@ export function createLogins(options: LoginsOptions): Logins {
           throw new SidebearerError('state_unknown', { reason: 'the redirect URI was changed since it was started' });
         }
         task = await take(id, login);
+        taken = id;
         setCookie = clearLoginCookie(id, isHttps(login.redirectUri));
         deadlines.end(id);
 
@@ -200,11 +237,14 @@ export function createLogins(options: LoginsOptions): Logins {
         const warnings = new Set(tokens.warnings.map((warning) => warning.code));
         if (tokens.refreshToken === undefined) warnings.add('no_refresh_token');
         task.end({ status: 'succeeded' });
+        await tellWatcher(id, { status: 'succeeded' });
         return { outcome: 'succeeded', credential: found.credential, warnings: [...warnings], setCookie };
       } catch (thrown) {
         const error = toSidebearerError(thrown);
         credentialName ??= error.details.credential;
-        task?.end({ status: 'failed', code: error.code });
+        const how = { status: 'failed', code: error.code } as const;
+        task?.end(how);
+        if (taken !== '') await tellWatcher(taken, how);
         observer.loginFailed(error, visitor, credentialName);
         const description = setCookie === undefined ? undefined : descriptionOf(parameters);
         return {
@@ -224,6 +264,13 @@ export function createLogins(options: LoginsOptions): Logins {
 
     async cancel(id, handle, visitor) {
       const found = await look(id, handle);
+      const facts = 'facts' in found ? found.facts : found;
+      for (const each of watched.watchedBy(id)) {
+        await pending.take(each);
+        deadlines.end(each);
+        // One whose tokens are being stored tells so below: its watcher has succeeded then.
+        if (await work.open(each, facts).cancel()) watched.end(each);
+      }
       // Taken in any case: a callback that is just about to take it must not, and one that failed to must not again.
       const isTaken = (await pending.take(id)).status === 'pending';
       const task = work.find(id) ?? ('facts' in found ? found : isTaken ? work.open(id, found) : undefined);
@@ -251,6 +298,10 @@ export function createLogins(options: LoginsOptions): Logins {
     task.taken();
     return task;
   }
+}
+
+interface Watched extends Watcher {
+  readonly replaceAccount: boolean;
 }
 
 /** @throws login_cookie_*, login_handle_* */

@@ -11,7 +11,7 @@ export interface Visitor {
 /** Which kind of login it was; by default the browser's. */
 export type LoginGrant = 'authorization_code' | 'device_code';
 
-export type AdminAction = 'refresh' | 'resume' | 'logout' | 'rekey' | 'login_cancel';
+export type AdminAction = 'refresh' | 'resume' | 'logout' | 'import' | 'rekey' | 'login_cancel';
 
 /** What a person ordered, and what came of it: a word of the action, or a code. */
 export interface AdminAct {

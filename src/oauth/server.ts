@@ -75,7 +75,13 @@ export function createOAuthServer(options: OAuthServerOptions): OAuthServer {
     ...(random === undefined ? {} : { random }),
   });
   const failures = createFailures(version, credentials, logins);
-  const status = createStatusEndpoints({ version, clock, credentials, notices: options.notices ?? (() => []) });
+  const status = createStatusEndpoints({
+    version,
+    clock,
+    credentials,
+    storedIn,
+    notices: options.notices ?? (() => []),
+  });
   let boundPort: number | undefined;
   const start = createStartEndpoints({
     version,
@@ -117,6 +123,7 @@ export function createOAuthServer(options: OAuthServerOptions): OAuthServer {
     ['/oauth/refresh', { POST: admin.refresh }],
     ['/oauth/resume', { POST: admin.resume }],
     ['/oauth/logout', { POST: admin.logout }],
+    ['/oauth/import', { POST: admin.import }],
     ['/oauth/rekey', { POST: admin.rekey }],
     ['/api/logins', { POST: loginsApi.begin }],
     // Another Codex CLI asks whoever holds its port to let go; pending logins stay as they are.

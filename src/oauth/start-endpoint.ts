@@ -49,7 +49,10 @@ export function createStartEndpoints(options: StartOptions): { readonly show: En
     const { redirectUri } = login;
     const place = comparePlace(host, redirectUri);
     const isMoved = query.get('moved') === 'yes';
-    if (place.moveTo !== undefined && !isMoved) return redirectAnswer(302, place.moveTo + startPath(name, true));
+    const watcher = watcherOf(query);
+    if (place.moveTo !== undefined && !isMoved) {
+      return redirectAnswer(302, place.moveTo + startPath(name, true, watcher));
+    }
 
     return attempt(visit, name, async () => {
       const target = await logins.preview(name);
@@ -65,8 +68,11 @@ export function createStartEndpoints(options: StartOptions): { readonly show: En
         authorizeHost: target.host,
         redirectUri,
         isMoved,
+        watcher,
         ...(registeredName === undefined ? {} : { name: { used: host.name, registered: registeredName } }),
-        ...(registeredPort === undefined ? {} : { port: portMismatch(host.port, registeredPort, redirectUri, name) }),
+        ...(registeredPort === undefined
+          ? {}
+          : { port: portMismatch(host.port, registeredPort, redirectUri, startPath(name, false, watcher)) }),
       };
       // The provider may send the browser straight back: that redirect, too, belongs to the form.
       return pageAnswer(200, startPage(view), { formTargets: [target.origin, new URL(redirectUri).origin] });
@@ -77,12 +83,12 @@ export function createStartEndpoints(options: StartOptions): { readonly show: En
     used: number,
     registered: number,
     redirectUri: string,
-    name: string,
+    path: string,
   ): NonNullable<StartView['port']> => ({
     used,
     registered,
     command: `kubectl port-forward ${options.podName} ${registered}:${options.boundPort() ?? registered}`,
-    link: new URL(redirectUri).origin + startPath(name, false),
+    link: new URL(redirectUri).origin + path,
   });
 
   const begin: Endpoint = async (visit) => {
@@ -92,11 +98,12 @@ export function createStartEndpoints(options: StartOptions): { readonly show: En
     const { login } = logins.find(name);
     const { moveTo } = comparePlace(visit.host, login.redirectUri);
     // A cookie set here would not come back there.
+    const watcher = watcherOf(fields);
     if (moveTo !== undefined && fields.get('moved') !== 'yes')
-      return redirectAnswer(303, moveTo + startPath(name, true));
+      return redirectAnswer(303, moveTo + startPath(name, true, watcher));
     return attempt(visit, name, async () => {
       const replaceAccount = fields.get('replace') === 'yes';
-      const { location, setCookie } = await logins.start(name, visit.visitor, { replaceAccount });
+      const { location, setCookie } = await logins.start(name, visit.visitor, { replaceAccount, watcher });
       return withHeaders(redirectAnswer(303, location.href), { 'set-cookie': setCookie });
     });
   };
@@ -104,8 +111,15 @@ export function createStartEndpoints(options: StartOptions): { readonly show: En
   return { show, begin };
 }
 
-function startPath(credential: string, isMoved: boolean): string {
-  return `/oauth/start?credential=${encodeURIComponent(credential)}${isMoved ? '&moved=yes' : ''}`;
+function startPath(credential: string, isMoved: boolean, watcher: string | undefined): string {
+  const login = watcher === undefined ? '' : `&login=${watcher}`;
+  return `/oauth/start?credential=${encodeURIComponent(credential)}${isMoved ? '&moved=yes' : ''}${login}`;
+}
+
+/** The id of the login that a command started before it sent the browser here. */
+function watcherOf(fields: URLSearchParams): string | undefined {
+  const id = fields.get('login');
+  return id !== null && /^[0-9a-f]{64}$/.test(id) ? id : undefined;
 }
 
 function devicePath(credential: string): string {

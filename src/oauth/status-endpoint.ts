@@ -15,6 +15,8 @@ export interface StatusOptions {
   readonly clock: Clock;
   readonly credentials: ReadonlyMap<string, ManagedCredential>;
   readonly notices: () => readonly string[];
+  /** The store, in words. */
+  readonly storedIn?: string | undefined;
 }
 
 export interface StatusEndpoints {
@@ -56,7 +58,15 @@ export function createStatusEndpoints(options: StatusOptions): StatusEndpoints {
       const page = statusPage({ ...viewFor(texts), isLive, result, hasPaste: isRedirectName(host.name) });
       return pageAnswer(200, page, isLive ? { script: liveScript } : {});
     },
-    json: () => jsonAnswer(200, { version, credentials: [...credentials.values()].map((each) => each.status()) }),
+    json: () =>
+      jsonAnswer(200, {
+        version,
+        ...(options.storedIn !== undefined && { storedIn: options.storedIn }),
+        credentials: [...credentials.values()].map((each) => ({
+          ...each.status(),
+          ...(each.login !== undefined && { redirectUri: each.login.redirectUri }),
+        })),
+      }),
     live: createLive({
       clock,
       render: (texts) => statusRegions(viewFor(texts)),

@@ -121,6 +121,11 @@ export function createCodexProvider(options: CodexOptions, parts: EndpointParts)
     device:
       grant === 'refresh_token' ? undefined : createCodexDeviceLogin({ client, server, deviceUrl, allowHttp, judge }),
     leadMs: LEAD_MS,
+    // Without an id token: the access token is a JWT of the same claims.
+    completeImport: (tokens) => {
+      const { accessToken, idToken = accessToken } = tokens;
+      return judge({ ...tokens, ...(idToken !== undefined && { idToken }) });
+    },
     headers: preset.headers,
     limits: createCodexLimits(parts.clock),
     canRevoke: true,

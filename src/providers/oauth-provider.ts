@@ -30,6 +30,7 @@ export interface OAuthProviderOptions {
   readonly requestedTokenType?: string | undefined;
   readonly leadMs?: number;
   readonly headers?: Readonly<Record<string, string>>;
+  readonly completeImport?: NonNullable<Provider['completeImport']>;
   readonly limits?: LimitReader;
   /** Default: RFC 7009. */
   readonly revoke?: Provider['revoke'] | undefined;
@@ -49,6 +50,7 @@ export function createOAuthProvider(options: OAuthProviderOptions): Provider {
     ...(login !== undefined && { login }),
     ...(device !== undefined && { device }),
     ...(subject !== undefined && { subject }),
+    ...(options.completeImport !== undefined && { completeImport: options.completeImport }),
     refresh: (refreshToken, call) => redeem(client, refreshToken, call),
     async obtain(call, subjectToken = '') {
       if (grant === 'client_credentials') return await obtainByClientCredentials(client, options.scope, call);

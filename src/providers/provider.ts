@@ -172,6 +172,11 @@ export interface Provider {
   readonly device?: DeviceLogin;
   /** Present where the grant obtains a token with another one. */
   readonly subject?: SubjectToken;
+  /**
+   * Reads out of tokens that another program had what a preset reads out of its own answers: account and expiry.
+   * @throws account_missing, workspace_restriction
+   */
+  completeImport?(tokens: TokenAnswer): TokenAnswer;
   /** Redeems a refresh token: one attempt. */
   refresh(refreshToken: string, call: TokenCall): Promise<TokenAnswer>;
   /**

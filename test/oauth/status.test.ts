@@ -109,12 +109,16 @@ t.test('script in every field that a provider controls stays text', async (t) =>
   t.notMatch(page, /<script|<img/);
 });
 
-t.test('/status.json is the version and the statuses as they are, nothing else', async (t) => {
+t.test('/status.json is the version, the store and the statuses with their redirect URIs, nothing else', async (t) => {
   const all = [credentialIn({ state: 'fresh', usable: true, expiresAtMs: nowMs }), credentialIn({ name: 'other' })];
-  const { port } = await startPort(t, all);
+  const { port } = await startPort(t, all, { storedIn: 'file /var/lib/x' });
   const reply = await ask(port, '/status.json');
   t.equal(reply.headers['content-type'], 'application/json');
-  t.same(JSON.parse(reply.body), { version: '1.2.3', credentials: all.map((credential) => credential.status()) });
+  t.same(JSON.parse(reply.body), {
+    version: '1.2.3',
+    storedIn: 'file /var/lib/x',
+    credentials: all.map((credential) => ({ ...credential.status(), redirectUri: credential.login?.redirectUri })),
+  });
 });
 
 t.test('the page updates itself unless told not to, and shows notices as text', async (t) => {

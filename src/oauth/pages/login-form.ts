@@ -14,6 +14,8 @@ export interface LoginForm {
   readonly account: Account | undefined;
   /** The browser was moved to the redirect URI's host already, as far as can be. */
   readonly isMoved: boolean;
+  /** The login of the program that sent the browser here. */
+  readonly watcher?: string | undefined;
 }
 
 /** @param beside what else stands in the row of the button */
@@ -21,7 +23,7 @@ export function loginForm(texts: Texts, form: LoginForm, beside: Content): Marku
   return html`<form method="post" action="/oauth/start">
 <input type="hidden" name="credential" value="${form.credential}">${
     form.isMoved && html`<input type="hidden" name="moved" value="yes">`
-  }
+  }${form.watcher !== undefined && html`<input type="hidden" name="login" value="${form.watcher}">`}
 ${form.asksToReplace && replaceQuestion(texts, form.account)}
 <div class="actions"><button class="button" type="submit">${form.label}</button>${beside}</div>
 </form>`;

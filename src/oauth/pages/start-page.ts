@@ -17,6 +17,8 @@ export interface StartView {
   readonly authorizeHost: string;
   readonly redirectUri: string;
   readonly isMoved: boolean;
+  /** The login of the program that sent the browser here. */
+  readonly watcher?: string | undefined;
   /** The browser uses another port than it will be sent back to. */
   readonly port?: {
     readonly used: number;
@@ -31,7 +33,14 @@ export interface StartView {
 export function startPage(view: StartView): Markup {
   const { texts, credential, account, asksToReplace, authorizeHost, port, name } = view;
   const words = texts.start;
-  const form = { credential, asksToReplace, account, isMoved: view.isMoved, label: words.go(authorizeHost) };
+  const form = {
+    credential,
+    asksToReplace,
+    account,
+    isMoved: view.isMoved,
+    label: words.go(authorizeHost),
+    watcher: view.watcher,
+  };
   return layout(
     { texts, title: words.title(credential), version: view.version },
     html`<h1>${words.title(credential)}</h1>
