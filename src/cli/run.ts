@@ -3,6 +3,7 @@ import { loadConfig } from '../config/load.ts';
 import { formatMistake, formatWarning } from '../config/mistake.ts';
 import type { Invocation } from './command.ts';
 import { openConfig } from './configuration.ts';
+import { moveToFallback } from './fallback-port.ts';
 import { buildInfo } from './version.ts';
 
 export async function run(invocation: Invocation): Promise<number> {
@@ -14,11 +15,17 @@ export async function run(invocation: Invocation): Promise<number> {
   // Loaded only now: a mistake is told without the proxy's libraries.
   const { startSidecar } = await import('../sidecar.ts');
   const ended = waitForSignal();
-  const sidecar = await startSidecar(loaded.config, {
+  const moved = await moveToFallback(loaded.config, invocation.env);
+  const sidecar = await startSidecar(moved?.config ?? loaded.config, {
     version: buildInfo().version,
     podName: podName(invocation.env),
   });
   for (const warning of loaded.warnings) sidecar.logger.warn({ setting: warning.path }, formatWarning(warning));
+  if (moved !== undefined) {
+    const { from, to, holder } = moved;
+    const by = holder === undefined ? '' : ` by ${holder}`;
+    sidecar.logger.warn({ event: 'oauth_port_moved', from, to }, `Port ${from} is held${by}: logins use ${to} instead`);
+  }
   await ended;
   await sidecar.stop();
   return 0;
