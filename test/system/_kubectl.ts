@@ -29,10 +29,15 @@ export function createKubectlStandIn(t: { teardown(end: () => void): void }, pod
     }
     rmSync(folder, { recursive: true, force: true });
   });
+  // Without what a test runner gives to each Node through NODE_OPTIONS: this is another program.
+  const script = join(folder, 'kubectl.mjs');
   writeFileSync(
     join(folder, 'kubectl'),
-    `#!${process.execPath}
-import { appendFileSync } from 'node:fs';
+    `#!/bin/sh\nunset NODE_OPTIONS\nexec "${process.execPath}" "${script}" "$@"\n`,
+  );
+  writeFileSync(
+    script,
+    `import { appendFileSync } from 'node:fs';
 import { startPortForward } from ${JSON.stringify(forwarder)};
 const argv = process.argv.slice(2);
 appendFileSync(${JSON.stringify(join(folder, 'calls.jsonl'))}, JSON.stringify(argv) + '\\n');
