@@ -1,4 +1,4 @@
-// The callback: where the provider sends the browser back to. Either path serves any credential; the state decides.
+// The callback: where the provider sends the browser back to. The state decides whose it is, and its redirect URI which path.
 // And the paste of the same answer, by a browser that could not be sent back here.
 import type { Clock } from '../clock.ts';
 import { type Answer, jsonAnswer, pageAnswer, withHeaders } from './answer.ts';
@@ -8,7 +8,7 @@ import type { Logins } from './logins.ts';
 import { countdownScript } from './pages/scripts.ts';
 import { successPage } from './pages/success-page.ts';
 import { readPaste } from './pasted-answer.ts';
-import type { Endpoint, Visit } from './visit.ts';
+import { type Endpoint, splitTarget, type Visit } from './visit.ts';
 
 export interface CallbackOptions {
   readonly version: string;
@@ -27,9 +27,10 @@ export interface CallbackEndpoints {
 export function createCallbackEndpoints(options: CallbackOptions): CallbackEndpoints {
   const { version, clock, logins, failures, storedIn } = options;
 
-  async function finish(parameters: URLSearchParams, visit: Visit): Promise<Answer> {
+  async function finish(parameters: URLSearchParams, visit: Visit, path?: string): Promise<Answer> {
     const { request, visitor, wantsJson, texts } = visit;
-    const end = await logins.finish(parameters, { cookies: request.headers.cookie }, visitor);
+    const proof = { cookies: request.headers.cookie, ...(path !== undefined && { path }) };
+    const end = await logins.finish(parameters, proof, visitor);
     let answer: Answer;
     if (end.outcome === 'failed') {
       const { error, credential, description } = end;
@@ -52,7 +53,7 @@ export function createCallbackEndpoints(options: CallbackOptions): CallbackEndpo
   }
 
   return {
-    callback: (visit) => finish(visit.query, visit),
+    callback: (visit) => finish(visit.query, visit, splitTarget(visit.request.url ?? '').path),
     async complete(visit) {
       return finish(readPaste(await readFields(visit.request)), visit);
     },

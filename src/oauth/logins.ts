@@ -35,8 +35,8 @@ export interface LoginsOptions {
 
 /** What shows that it is the one who started a login: a browser its cookies, a program the handle it was given. */
 export type Proof =
-  /** The request's `Cookie`, as it came. */
-  | { readonly cookies: string | undefined }
+  /** The request's `Cookie`, as it came, and the path that it came to; a paste came to none. */
+  | { readonly cookies: string | undefined; readonly path?: string }
   /** The login that is meant, and its handle. */
   | { readonly id: string; readonly handle: string | undefined };
 
@@ -155,6 +155,12 @@ export function createLogins(options: LoginsOptions): Logins {
     const watcher = watched.watcherOf(id);
     if ('id' in proof && watcher?.id === proof.id) assertProof(watcher.id, watcher.facts, proof);
     else assertProof(id, login, proof);
+    // Of providers that do not name themselves, their own redirect URIs tell answers apart (RFC 9700, 4.4.2.2). A proxy in
+    // front of us may have taken the beginning of the path away.
+    if ('path' in proof && !new URL(login.redirectUri).pathname.endsWith(proof.path)) {
+      const reason = 'it came to another redirect URI than that of this login';
+      throw new SidebearerError('callback_issuer_mismatch', { credential: login.credential, reason });
+    }
     return login;
   };
 

@@ -7,7 +7,7 @@ import { createOidcProvider } from '../../src/providers/oidc.ts';
 import { createRealOidc, redirectUri } from '../providers/_oidc.ts';
 import { scripted } from '../providers/_providers.ts';
 import { jsonOf } from '../providers/_scripted-endpoint.ts';
-import { beginLogin, codeOf, comeBack, createFakeCredential, startPort } from './_fakes.ts';
+import { ask, beginLogin, codeOf, comeBack, createFakeCredential, postForm, startPort } from './_fakes.ts';
 
 for (const admitsIt of [true, false]) {
   const how = admitsIt ? 'as it does itself' : 'though it says that it never does';
@@ -56,3 +56,24 @@ for (const admitsIt of [true, false]) {
     t.equal(credential.accepted.length, 0);
   });
 }
+
+t.test('an answer at the redirect URI of another credential is none of this login, and ends nothing', async (t) => {
+  // Neither provider names itself: what the honest one sent to its own redirect URI is led to the hostile one's login.
+  const { port } = await startPort(t, [createFakeCredential()]);
+  const { state, cookie } = await beginLogin(port);
+  const query = new URLSearchParams({ code: 'c', state });
+  const elsewhere = await ask(port, `/auth/callback?${query}`, { headers: { cookie } });
+  t.equal(elsewhere.status, 400);
+  t.equal(codeOf(elsewhere), 'callback_issuer_mismatch');
+  t.equal((await comeBack(port, { code: 'c', state }, cookie)).status, 200, 'its own answer still counts');
+});
+
+t.test('a proxy in front may have taken the beginning of the path away', async (t) => {
+  const registered = 'https://login.example.test/sidebearer/oauth/callback';
+  const { port } = await startPort(t, [createFakeCredential('codex', { redirectUri: registered })]);
+  const host = { host: 'login.example.test' };
+  const begun = await postForm(port, { credential: 'codex' }, { ...host, origin: 'https://login.example.test' });
+  const state = new URL(begun.headers.location ?? '').searchParams.get('state') ?? '';
+  const cookie = begun.headers['set-cookie']?.[0]?.split(';')[0] ?? '';
+  t.equal((await comeBack(port, { code: 'c', state }, cookie, host)).status, 200);
+});

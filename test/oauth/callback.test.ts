@@ -41,9 +41,9 @@ t.test('a login that comes back with its state and cookie is exchanged, stored a
 });
 
 t.test(
-  'both callback paths serve any credential, and a suffix that OpenAI appends to the state is passed over',
+  'the other callback path serves its redirect URIs, and a suffix that OpenAI appends to the state is passed over',
   async (t) => {
-    const credential = createFakeCredential();
+    const credential = createFakeCredential('codex', { redirectUri: 'http://localhost:1455/auth/callback' });
     const { port } = await startPort(t, [credential]);
     const { state, cookie } = await beginLogin(port);
     const query = new URLSearchParams({ code: 'c', state: `${state}.onboarding_entrypoint=life_sciences` });
