@@ -73,7 +73,7 @@ export function createDeviceEndpoints(options: DeviceEndpointOptions): {
       const handle = await logins.start(name, visitor, { replaceAccount });
       const login = logins.find(handle);
       if (wantsJson && login !== undefined) return jsonAnswer(201, { handle, ...describe(login) });
-      return withHeaders(redirectAnswer(303, '/oauth/device'), { 'set-cookie': cookie(handle) });
+      return withHeaders(redirectAnswer(303, '/oauth/device'), { 'set-cookie': cookie(handle, isHttps(visit)) });
     } catch (thrown) {
       const error = toSidebearerError(thrown);
       observer.loginFailed(error, visitor, name, 'device_code');
@@ -121,8 +121,13 @@ function handleOf({ request }: Visit): string | undefined {
   return shown ?? parseCookie(request.headers.cookie ?? '')[COOKIE];
 }
 
+/** TLS may end before us: the browser's own word for where it is. */
+function isHttps({ request }: Visit): boolean {
+  return request.headers.origin?.startsWith('https://') === true;
+}
+
 /** Nothing sends a browser back here from elsewhere: Strict will do. */
-function cookie(handle: string): string {
+function cookie(handle: string, secure: boolean): string {
   const maxAge = LOGIN_LIFE_MS / 1000;
   return stringifySetCookie({
     name: COOKIE,
@@ -131,5 +136,6 @@ function cookie(handle: string): string {
     path: '/oauth/device',
     httpOnly: true,
     sameSite: 'strict',
+    secure,
   });
 }

@@ -1,12 +1,14 @@
 // `import`: which files are whose, what each expiry means, and that a token is stored before it leaves its file; through
 // a real OAuth listener and offline, into a real file store.
 import { randomBytes } from 'node:crypto';
-import { chmodSync, lstatSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { readTokenFile, withoutTokens } from '../../src/cli/token-files.ts';
+import { systemClock } from '../../src/clock.ts';
 import type { ImportedTokens } from '../../src/credentials/bearer.ts';
 import { SidebearerError } from '../../src/errors/sidebearer-error.ts';
+import { createFileStore } from '../../src/stores/file.ts';
 import { ask, createFakeCredential, startPort } from '../oauth/_fakes.ts';
 import { deviation } from '../oauth/_openapi.ts';
 import { sidebearer } from './_command.ts';
@@ -112,8 +114,10 @@ async function createWorld(t: Parameters<typeof startPort>[0] & { testdir(files:
   const credential = createFakeCredential();
   const imported: { tokens: ImportedTokens; replaceAccount: boolean }[] = [];
   let refusal: SidebearerError | undefined;
+  let meanwhile = (): void => {};
   credential.importTokens = async (given, { replaceAccount }) => {
     if (refusal !== undefined) throw refusal;
+    meanwhile();
     imported.push({ tokens: given, replaceAccount });
   };
   const port = await startPort(t, [credential], { storedIn: 'file /var/lib/x' });
@@ -128,6 +132,10 @@ async function createWorld(t: Parameters<typeof startPort>[0] & { testdir(files:
     file,
     refuse: (error: SidebearerError | undefined) => {
       refusal = error;
+    },
+    /** What happens elsewhere while the tokens are being stored. */
+    during: (act: () => void) => {
+      meanwhile = act;
     },
     run: (...more: string[]) => sidebearer(['import', file, ...url, ...more]),
   };
@@ -174,6 +182,48 @@ t.test('--move takes the tokens out once they are stored, through a link, with t
   t.ok(lstatSync(link).isSymbolicLink());
   t.strictSame(readdirSync(folder).sort(), ['auth.json', 'link.json'], 'no scratch file is left');
 });
+
+t.test(
+  '--move leaves a source that changed or went meanwhile as it is, and says so; the tokens are stored',
+  async (t) => {
+    const { run, file, folder, imported, during } = await createWorld(t);
+    const newer = JSON.stringify({ ...proxyFile, refresh_token: 'SECRET-newer' });
+    during(() => writeFileSync(file, newer));
+    t.match(await run('--yes', '--move'), { code: 1, err: /sidebearer: import_source_changed: / });
+    t.equal(readFileSync(file, 'utf8'), newer);
+    t.equal(imported.length, 1);
+
+    during(() => rmSync(file));
+    const gone = await run('--yes', '--move');
+    t.match(gone, { code: 1, err: /sidebearer: import_source_unwritable: .*ENOENT/ });
+    t.notMatch(gone.err, 'SECRET');
+    t.equal(imported.length, 2);
+    t.strictSame(readdirSync(folder), [], 'no scratch file is left');
+  },
+);
+
+t.test(
+  '--offline waits for whoever refreshes, and where that never ends nothing is written: `import_held`',
+  async (t) => {
+    const folder = t.testdir({ 'auth.json': JSON.stringify(cliFile) });
+    const path = join(folder, 'store');
+    const store = await createFileStore({ path, clock: systemClock, onWarning: () => {} });
+    t.teardown(() => store.close());
+    const taken = await store.lease('codex', 'a refresh', 300);
+    if (taken.held) throw new Error('the lease was not free');
+    const renewing = setInterval(() => void taken.lease.renew(), 50);
+    t.teardown(() => clearInterval(renewing));
+    const input = `routes: [{ upstream: "https://chatgpt.com", credential: codex }]
+credentials: { codex: { provider: codex } }
+store: { kind: file, path: ${path}, plaintext: true, lease: 300ms }
+`;
+    const held = await sidebearer(['import', join(folder, 'auth.json'), '--offline', '--config', '-', '--yes'], {
+      input,
+    });
+    t.match(held, { code: 1, err: /sidebearer: import_held: / });
+    t.equal((await store.read('codex')).record, undefined);
+  },
+);
 
 t.test('files that are not there, not to be read, or no use end with their code, and nothing is asked', async (t) => {
   const { run, folder, file, imported } = await createWorld(t);

@@ -86,6 +86,12 @@ t.test('a program holds a handle instead of a cookie', async (t) => {
   t.match(end, { state: 'failed', code: 'device_cancelled' });
 });
 
+t.test('behind https the cookie is Secure', async (t) => {
+  const { port } = await startPort(t, [withDevice(createFakeCredential())]);
+  const begun = await post(port, { credential: 'codex' }, { origin: `https://localhost:${port}` });
+  t.match(begun.headers['set-cookie']?.[0], /; HttpOnly; Secure; SameSite=Strict$/);
+});
+
 t.test('where another device is the only way, the start page leads there', async (t) => {
   const credential = withDevice(createFakeCredential('codex', { hasLogin: false }));
   const { port } = await startPort(t, [credential]);

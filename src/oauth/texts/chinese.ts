@@ -174,7 +174,6 @@ export const chinese: Texts = {
     description: '提供方说',
     systemCode: '系统错误码',
     again: '重试',
-    toStart: '开始登录',
     toStatus: '前往状态页',
   },
 

@@ -176,7 +176,6 @@ export const english = {
     description: 'The provider says',
     systemCode: "System's code",
     again: 'Try again',
-    toStart: 'Start a login',
     toStatus: 'Go to the status page',
   },
 
