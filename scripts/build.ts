@@ -1,9 +1,10 @@
 // Bundles src/main.ts with everything it needs into one file, dist/sidebearer.js, and stamps version and commit.
-// Nothing is minified: a stack trace from production should be readable.
+// Nothing is minified: a stack trace from production should be readable. CommonJS, because an import of Node's own
+// modules reads all their exports at once, and `WebSocket` of node:http loads the undici inside Node; figures are in
+// docs/decisions/008-node-and-start.md.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, readFileSync, renameSync } from 'node:fs';
-import { isBuiltin } from 'node:module';
-import { build, type Plugin } from 'esbuild';
+import { chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { build } from 'esbuild';
 
 const { version, engines } = JSON.parse(readFileSync('package.json', 'utf8')) as {
   version: string;
@@ -22,23 +23,6 @@ function commit(): string {
   }
 }
 
-/**
- * Node's own modules by require() and not by import: for an import Node reads every export at once, and reading
- * `WebSocket` of node:http loads the undici inside Node: 46 of 390 ms in a profile, 1.5 MB. The bundle's figures are in
- * docs/decisions/008-node-and-start.md.
- */
-const requireBuiltins: Plugin = {
-  name: 'require-builtins',
-  setup(build) {
-    build.onResolve({ filter: /^[a-z]/, namespace: 'file' }, ({ path, kind }) =>
-      kind === 'import-statement' && isBuiltin(path) ? { path, namespace: 'builtin' } : undefined,
-    );
-    build.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
-      contents: `module.exports = require(${JSON.stringify(path)})`,
-    }));
-  },
-};
-
 const outfile = 'dist/sidebearer.js';
 // Moved into its place at the end: what runs from there meanwhile never finds it missing or half written.
 const unfinished = `${outfile}.${process.pid}`;
@@ -47,21 +31,28 @@ await build({
   outfile: unfinished,
   bundle: true,
   platform: 'node',
-  format: 'esm',
-  plugins: [requireBuiltins],
+  format: 'cjs',
   alias: { undici: './scripts/undici-parts.mjs' },
   target: `node${engines.node.replace(/[^\d.]/g, '')}`,
   legalComments: 'inline',
   define: {
     SIDEBEARER_VERSION: JSON.stringify(version),
     SIDEBEARER_COMMIT: JSON.stringify(commit()),
+    // Read in a working tree alone.
+    'import.meta.url': '""',
   },
-  // CommonJS dependencies require() Node's own modules, which an ES module cannot.
-  banner: {
-    js: "#!/usr/bin/env node\nimport { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(import.meta.url);",
-  },
+  banner: { js: '#!/usr/bin/env node' },
   logLevel: 'warning',
 });
+// One character beyond ASCII makes V8 hold and scan all of it as UTF-16. What esbuild leaves stands in comments and in
+// templates, where an escape is the same.
+const text = readFileSync(unfinished, 'utf8').replace(
+  /[^\0-\x7f]/g,
+  (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+);
+writeFileSync(unfinished, text);
 chmodSync(unfinished, 0o755);
+// The package around it says that files are ES modules.
+writeFileSync('dist/package.json', '{ "type": "commonjs" }\n');
 renameSync(unfinished, outfile);
 console.log(`${outfile}: ${version} (${commit()})`);

@@ -71,10 +71,13 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 // The exit code is set, not forced: what was written to a pipe has to leave first.
-try {
-  process.exitCode = await main(process.argv.slice(2));
-} catch (thrown) {
-  const { text, exit } = tellFailure(thrown);
-  write(process.stderr, text);
-  process.exitCode = exit;
-}
+main(process.argv.slice(2)).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (thrown) => {
+    const { text, exit } = tellFailure(thrown);
+    write(process.stderr, text);
+    process.exitCode = exit;
+  },
+);

@@ -9,21 +9,31 @@ export function required<T extends z.ZodType>(kind: T, doc: string) {
 
 /** A setting without a default: absent in `Config` where it is not set. */
 export function optional<T extends z.ZodType>(kind: T, doc: string) {
-  return kind.optional().meta({ description: doc });
+  return described(kind.optional(), { description: doc });
 }
 
 /** A setting with a default, as it would stand in the file. */
 export function setting<T extends z.ZodType>(kind: T, byDefault: z.input<T>, doc: string) {
-  return kind.prefault(byDefault as z.core.util.NoUndefined<z.input<T>>).meta({ description: doc, default: byDefault });
+  return described(withDefault(kind, byDefault), { description: doc, default: byDefault });
 }
 
 /** A setting whose default is a reference: `withDefaultReferences` puts it into what stands in the file. */
 export function referred<T extends z.ZodType>(kind: T, byDefault: z.input<T>, reference: string, doc: string) {
-  return kind.prefault(byDefault as z.core.util.NoUndefined<z.input<T>>).meta({ description: doc, default: reference });
+  return described(withDefault(kind, byDefault), { description: doc, default: reference });
 }
 
 /** A mapping of settings, each of which has a default or may be absent. */
 export function group<T extends z.ZodRawShape>(shape: T, doc: string) {
   const inner = z.strictObject(shape);
-  return inner.prefault({} as z.core.util.NoUndefined<z.input<typeof inner>>).meta({ description: doc });
+  return described(withDefault(inner, {} as z.input<typeof inner>), { description: doc });
+}
+
+function withDefault<T extends z.ZodType>(kind: T, byDefault: z.input<T>) {
+  return kind.prefault(byDefault as z.core.util.NoUndefined<z.input<T>>);
+}
+
+/** The wrapper itself: `meta()` would make a second one of it, and every start pays for some hundred of them. */
+function described<T extends z.ZodType>(schema: T, meta: z.core.GlobalMeta): T {
+  z.globalRegistry.add<z.ZodType>(schema, meta);
+  return schema;
 }

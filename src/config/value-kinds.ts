@@ -35,29 +35,28 @@ const referencePattern = '\\$\\{(env|file):[^}]+\\}';
 
 type Refuse = (expected: string, candidates?: readonly string[]) => never;
 
+/** Where every reader begins: one for all, for every start makes some hundred kinds. */
+const anything = z.unknown();
+
 /** One kind of value. `json` is its JSON Schema, references apart. */
 export function kindOf<T>(
   kind: Kind,
   json: Readonly<Record<string, unknown>>,
   read: (raw: unknown, refuse: Refuse) => T,
 ) {
-  const schema = z
-    .unknown()
-    .transform((raw, context): T => {
-      const refuse: Refuse = (expected, candidates) => {
-        context.issues.push({
-          code: 'custom',
-          message: `expected ${expected}${got(raw)}`,
-          input: undefined,
-          params: { candidates },
-        });
-        return z.NEVER;
-      };
-      return raw === unresolved ? refuse('a reference that can be resolved') : read(raw, refuse);
-    })
-    .meta(withReference(json));
-  kinds.add(schema, kind);
-  return schema;
+  const reader = z.transform((raw: unknown, context): T => {
+    const refuse: Refuse = (expected, candidates) => {
+      context.issues.push({
+        code: 'custom',
+        message: `expected ${expected}${got(raw)}`,
+        input: undefined,
+        params: { candidates },
+      });
+      return z.NEVER;
+    };
+    return raw === unresolved ? refuse('a reference that can be resolved') : read(raw, refuse);
+  });
+  return z.pipe(anything, reader).register(z.globalRegistry, withReference(json)).register(kinds, kind);
 }
 
 function withReference(json: Readonly<Record<string, unknown>>): Record<string, unknown> {
