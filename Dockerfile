@@ -25,7 +25,7 @@ FROM ${BASE} AS warm
 COPY --from=bundle /src/dist/sidebearer.js /app/sidebearer.js
 COPY scripts/warm-compile-cache.mjs /warm/warm.mjs
 USER 0
-RUN ["/nodejs/bin/node", "/warm/warm.mjs", "/app/sidebearer.js", "/app/cache", "65532", "--max-semi-space-size=8"]
+RUN ["/nodejs/bin/node", "/warm/warm.mjs", "/app/sidebearer.js", "/app/cache", "65532", "--max-semi-space-size=8", "--disable-sigusr1"]
 
 FROM ${BASE}
 ARG BASE
@@ -43,8 +43,9 @@ ENV NODE_ENV=production NODE_COMPILE_CACHE=/app/cache
 USER 65532:65532
 WORKDIR /
 EXPOSE 8080 1455 9464
-# docs/decisions/008-node-and-start.md has the figures of the flag.
-ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=8", "/app/sidebearer.js"]
+# docs/decisions/008-node-and-start.md has the figures of the first flag. The second keeps the inspector shut from the
+# first instruction on (docs/security.md).
+ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=8", "--disable-sigusr1", "/app/sidebearer.js"]
 CMD ["run", "--config", "/etc/sidebearer/config.yaml"]
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
-  CMD ["/nodejs/bin/node", "--max-semi-space-size=8", "/app/sidebearer.js", "wait", "--url", "http://127.0.0.1:9464", "--timeout", "2s"]
+  CMD ["/nodejs/bin/node", "--max-semi-space-size=8", "--disable-sigusr1", "/app/sidebearer.js", "wait", "--url", "http://127.0.0.1:9464", "--timeout", "2s"]

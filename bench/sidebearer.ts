@@ -11,7 +11,7 @@ import { TOKEN, type Upstream } from './upstreams.ts';
 
 export const bundle = 'dist/sidebearer.js';
 /** What the image gives to Node; docs/decisions/008-node-and-start.md has the figures. */
-export const imageFlags: readonly string[] = ['--max-semi-space-size=8'];
+export const imageFlags: readonly string[] = ['--max-semi-space-size=8', '--disable-sigusr1'];
 
 const CREDENTIAL = 'bench';
 /** Nobody answers there. */

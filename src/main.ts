@@ -65,6 +65,9 @@ function crash(thrown: unknown): never {
 // A rejection that nobody handles comes here, too.
 process.on('uncaughtException', crash);
 
+// Without a listener it opens Node's inspector on loopback, which all containers of a pod share: the heap holds tokens.
+process.on('SIGUSR1', () => undefined);
+
 // `sidebearer schema | head -1`: whoever has read enough is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
