@@ -10,9 +10,12 @@ const languages = new Map<string, () => Texts | Promise<Texts>>([
 ]);
 const tags = [...languages.keys()];
 
+/** No browser sends more, and every entry is compared with every language. */
+const MOST_CHARACTERS = 1_000;
+
 /** @param acceptLanguage the header, as it came */
 export async function textsFor(acceptLanguage: string | undefined): Promise<Texts> {
-  if (acceptLanguage === undefined) return english;
+  if (acceptLanguage === undefined || acceptLanguage.length > MOST_CHARACTERS) return english;
   const [tag = english.language] = new Negotiator({ headers: { 'accept-language': acceptLanguage } }).languages(tags);
   return (await languages.get(tag)?.()) ?? english;
 }

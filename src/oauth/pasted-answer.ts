@@ -54,7 +54,8 @@ function codeAndState(text: string): URLSearchParams | undefined {
 
 /** Without what mail, chat, terminals and page sources put around or into an address. */
 function unwrap(pasted: string): string {
-  const joined = pasted.trim().replace(/\s*[\r\n]+\s*/g, '');
+  const lines = pasted.split(/[\r\n]+/);
+  const joined = lines.map((line) => line.trim()).join('');
   const bare = /^(["'`<(])(.*)["'`>)]$/s.exec(joined)?.[2] ?? joined;
   return bare.trim().replaceAll('&amp;', '&');
 }

@@ -98,9 +98,13 @@ export function permanentRejectionOf(
  */
 export function cleanProviderCode(given: string | null | undefined, secrets: readonly string[]): string | undefined {
   const code = given?.trim() ?? '';
-  if (!/^[\x21-\x7e]+$/.test(code) || secrets.some((secret) => repeats(code, secret))) return undefined;
-  return code.slice(0, 100);
+  if (!/^[\x21-\x7e]+$/.test(code)) return undefined;
+  // Cut before it is compared: what is foreign may be a megabyte.
+  const shown = code.slice(0, MAX_CODE_LENGTH);
+  return secrets.some((secret) => repeats(shown, secret)) ? undefined : shown;
 }
+
+const MAX_CODE_LENGTH = 100;
 
 /** So long a piece of a secret stands in a code by no chance. */
 const TELLING_LENGTH = 8;

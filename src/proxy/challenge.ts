@@ -32,7 +32,8 @@ export function challengeOf(rawHeaders: readonly string[]): Challenge | undefine
 
 /** Texts of parameters other than `error`. */
 function hideOtherTexts(value: string): string {
-  return value.replace(/([\w-]+)([ \t]*=[ \t]*)"(?:[^"\\]|\\.)*"/g, (whole, name: string, equals: string) =>
+  // From a name's first character only: a long one would be begun anew at each of its characters.
+  return value.replace(/(?<![\w-])([\w-]+)([ \t]*=[ \t]*)"(?:[^"\\]|\\.)*"/g, (whole, name: string, equals: string) =>
     name.toLowerCase() === 'error' ? whole : `${name}${equals}""`,
   );
 }

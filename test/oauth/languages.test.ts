@@ -25,6 +25,11 @@ t.test('the best of our languages for Accept-Language, else English', async (t) 
   }
 });
 
+t.test('an Accept-Language longer than any browser sends is English', async (t) => {
+  t.equal((await textsFor(`${'zh,'.repeat(300)}zh`)).language, 'zh-Hans');
+  t.equal((await textsFor(`${'zh,'.repeat(10_000)}zh`)).language, english.language);
+});
+
 t.test('every failure that a page can show has its Chinese sentences', async (t) => {
   const shown = Object.entries(catalogue).filter(([, { layer }]) => !['config', 'listen', 'proxy'].includes(layer));
   t.ok(shown.length > 50);

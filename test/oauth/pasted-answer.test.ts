@@ -1,4 +1,5 @@
 // The paste: every form in which the address of a callback reaches a person's clipboard.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
 import t from 'tap';
 import { readPastedAnswer } from '../../src/oauth/pasted-answer.ts';
@@ -119,4 +120,16 @@ t.test('whatever is pasted: no failure, and an answer only with a code or an err
       return found === undefined || found.has('code') || found.has('error');
     }),
   );
+});
+
+t.test('a paste made to be slow to read: 1,000 of it would outlast this test, were the time not linear', async (t) => {
+  for (const fill of [' ', '\t', ' \n', 'a.', '"', '#', '&code']) {
+    const pasted = `a${fill.repeat(Math.floor(16_000 / fill.length))}b`;
+    for (let round = 0; round < 1_000; round += 1) {
+      readPastedAnswer(pasted);
+      // The test's time is looked at only in between.
+      if (round % 10 === 0) await nextTurn();
+    }
+    t.pass(JSON.stringify(fill));
+  }
 });

@@ -1,5 +1,6 @@
 // Every refusal of a token endpoint over a real socket: which row of the catalogue it becomes, for a plain OAuth 2.0
 // provider and for Codex, and that nothing of what was sent or described shows in the error.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
 import type { ErrorCode } from '../../src/errors/catalogue.ts';
 import { cleanProviderCode } from '../../src/providers/rejection.ts';
@@ -194,6 +195,11 @@ t.test('client_credentials has no grant that could be gone: 400 invalid_grant is
 t.test("a provider's code is shown as one word of visible ASCII, at most 100 characters long", async (t) => {
   t.equal(cleanProviderCode(' invalid_grant ', []), 'invalid_grant');
   t.equal(cleanProviderCode('x'.repeat(200), [])?.length, 100);
+  t.equal(
+    cleanProviderCode(`${'x'.repeat(90)}a-SECRET-b`, ['a-SECRET-b']),
+    undefined,
+    'what was sent, where it is cut',
+  );
   for (const given of ['', ' ', 'two words', 'line\nbreak', 'é', '\u001b[31m', null, undefined]) {
     t.equal(cleanProviderCode(given, []), undefined);
   }
@@ -205,4 +211,12 @@ t.test("a provider's code is shown as one word of visible ASCII, at most 100 cha
   t.equal(cleanProviderCode('unknown:9%2B%2Fabc', [secret]), undefined, 'URL-encoded');
   t.equal(cleanProviderCode('unknown:9%2b%2fabc', [secret]), undefined, 'URL-encoded in lower case');
   t.equal(cleanProviderCode('rt-01_invalid', [secret]), 'rt-01_invalid', 'too little to tell anything');
+});
+
+t.test('a code of a megabyte: 200 of it would outlast this test, were it compared whole', async (t) => {
+  const assertion = `eyJ${'aZ9_'.repeat(512)}`;
+  for (let round = 0; round < 200; round += 1) {
+    t.equal(cleanProviderCode('a'.repeat(1_000_000), [assertion])?.length, 100);
+    await nextTurn();
+  }
 });

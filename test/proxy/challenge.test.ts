@@ -1,4 +1,5 @@
 // One word out of WWW-Authenticate, and never anything else of it: descriptions repeat tokens.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
 import { challengeOf } from '../../src/proxy/challenge.ts';
 
@@ -25,3 +26,18 @@ t.test('the error of a challenge', (t) => {
   }
   t.end();
 });
+
+t.test(
+  'a header made to be slow to read: 10,000 of it would outlast this test, were the time not linear',
+  async (t) => {
+    for (const value of ['a', 'a= ', 'error ', 'a="', 'a="\\"']) {
+      const raw = ['www-authenticate', value.repeat(4_096 / value.length)];
+      for (let round = 0; round < 10_000; round += 1) {
+        challengeOf(raw);
+        // The test's time is looked at only in between.
+        if (round % 100 === 0) await nextTurn();
+      }
+      t.pass(value);
+    }
+  },
+);
