@@ -1,6 +1,7 @@
 // The telemetry listener: /metrics and the probes on an http server of their own, so that a busy proxy or OAuth port
 // cannot keep them from answering. It changes nothing and names no account.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Metrics } from './metrics.ts';
 import { live, type ProbeAnswer, type ProbeFacts, ready, started } from './probes.ts';
 
@@ -25,6 +26,12 @@ interface Answer {
   readonly body: string;
 }
 
+/**
+ * This listener is open to the pod network: whoever opens connections without end must neither use up the process's file
+ * descriptors nor keep the kubelet out, whose probe is answered long before it is the oldest.
+ */
+const MOST_CONNECTIONS = 256;
+
 export function createTelemetryServer({ metrics, probes, failed }: TelemetryServerOptions): TelemetryServer {
   const pages = new Map<string, () => Answer | Promise<Answer>>([
     ['/metrics', async () => ({ status: 200, ...(await metrics.expose()) })],
@@ -48,8 +55,19 @@ export function createTelemetryServer({ metrics, probes, failed }: TelemetryServ
     }
   }
 
-  const server = createServer({ headersTimeout: 10_000, requestTimeout: 10_000 }, respond);
+  const server = createServer(
+    // Node looks only each 30 s by default.
+    { headersTimeout: 10_000, requestTimeout: 10_000, connectionsCheckingInterval: 2_000 },
+    respond,
+  );
   server.maxRequestsPerSocket = 10_000;
+  const connections = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+    const [oldest] = connections;
+    if (connections.size > MOST_CONNECTIONS) oldest?.destroy();
+  });
 
   return {
     server,

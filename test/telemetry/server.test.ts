@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { bind } from '../../src/listen.ts';
 import type { ProbeFacts } from '../../src/telemetry/probes.ts';
@@ -85,4 +86,26 @@ t.test('close ends although a client keeps its connection half open', async (t) 
   await closed;
   t.notOk(telemetry.server.listening);
   await telemetry.close(20);
+});
+
+t.test('whoever opens connections without end makes the oldest go, and keeps no probe out', async (t) => {
+  const { url, telemetry } = await startServer(t);
+  const count = promisify(telemetry.server.getConnections.bind(telemetry.server));
+  const silent = Array.from({ length: 600 }, () => connect(Number(new URL(url).port), '127.0.0.1'));
+  t.teardown(() => {
+    for (const socket of silent) socket.destroy();
+  });
+  let closed = 0;
+  const oldestGone = new Promise<void>((resolve) => {
+    for (const socket of silent) {
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        closed += 1;
+        if (closed >= 600 - 256) resolve();
+      });
+    }
+  });
+  await oldestGone;
+  t.ok((await count()) <= 256);
+  t.equal((await fetch(`${url}/livez`)).status, 200);
 });
