@@ -38,6 +38,7 @@ LABEL org.opencontainers.image.title="Sidebearer" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.base.name="${BASE}"
 COPY --from=warm /app /app
+COPY --chmod=0755 scripts/image-command.mjs /usr/local/bin/sidebearer
 ENV NODE_ENV=production NODE_COMPILE_CACHE=/app/cache
 # A number, so that kubelet can tell that it is not root.
 USER 65532:65532

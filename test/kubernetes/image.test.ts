@@ -179,7 +179,10 @@ t.test('a gateway of two replicas serves with one redeem, and keeps its token in
   }
   t.same(outside.redeemed, ['first']);
   const { Healthcheck } = await imageConfig();
-  await kubectl('exec', '-n', namespace, pods[0]?.metadata.name ?? '', '--', ...Healthcheck.Test.slice(1));
+  const pod = pods[0]?.metadata.name ?? '';
+  await kubectl('exec', '-n', namespace, pod, '--', ...Healthcheck.Test.slice(1));
+  const told = await kubectl('exec', '-n', namespace, pod, '--', 'sidebearer', 'status');
+  t.match(told, /CREDENTIAL/, 'as docs/operations.md and `login --pod` have it');
   const secret = await admin('GET', `/api/v1/namespaces/${namespace}/secrets/app-sidebearer-api`);
   const record = Buffer.from(
     (secret as { data: Record<string, string> }).data['record.json'] ?? '',
