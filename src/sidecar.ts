@@ -1,7 +1,8 @@
 // The composition root: builds every part from a configuration, starts and stops them in order. It is the only file
 // that imports implementations, and it holds no logic but the order of start and stop.
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { type Clock, sleep, systemClock, type Timer } from './clock.ts';
+import { configHash } from './config/config-hash.ts';
 import type { Config, CredentialConfig, RouteConfig } from './config/schema.ts';
 import type { Bearer, ImportedTokens } from './credentials/bearer.ts';
 import { type Breaker, createBreaker } from './credentials/breaker.ts';
@@ -84,7 +85,7 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
     version,
     node: process.version,
     storeKind: config.store.kind,
-    configHash: createHash('sha256').update(JSON.stringify(config)).digest('hex').slice(0, 8),
+    configHash: configHash(config, randomBytes(32)),
   });
   const observers = createObservers({ metrics, logger, clock, accessLog: config.log.access });
 

@@ -141,7 +141,7 @@ export const metricDefinitions = {
   configInfo: {
     name: 'sidebearer_config_info',
     type: 'gauge',
-    help: "Always 1; the first 8 characters of the active configuration's SHA-256.",
+    help: 'Always 1; 8 characters that tell the active configuration from others, by HMAC under the first seal key; without one they are of this process alone.',
     labels: ['hash'],
   },
   storeWrites: {
