@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { SidebearerError, systemCode } from '../errors/sidebearer-error.ts';
+import { childEnvironment } from './child-environment.ts';
 import type { Invocation } from './command.ts';
 import { plainText } from './status.ts';
 
@@ -47,6 +48,7 @@ export function createKubectl({ flags, err }: Invocation, pod: string): Kubectl 
       stdio: [stdio === 'pipe' ? 'ignore' : 'inherit', stdio, stdio],
       // Out of the terminal's Ctrl-C: the cancel of the login still needs the forward.
       detached: stdio === 'pipe',
+      env: childEnvironment(),
     });
     if (child.stderr !== null) {
       createInterface({ input: child.stderr }).on('line', (line) => err(`kubectl: ${plainText(line, 300)}`));

@@ -2,6 +2,7 @@
 // never a part of a shell's line.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { childEnvironment } from './child-environment.ts';
 
 export interface Surroundings {
   readonly platform: NodeJS.Platform;
@@ -38,7 +39,7 @@ const PATIENCE_MS = 3_000;
 export function openBrowser([program, ...argv]: Launcher, address: string): Promise<boolean> {
   return new Promise((resolve) => {
     // What it says goes nowhere: browsers write about their own affairs for hours.
-    const child = spawn(program, [...argv, address], { stdio: 'ignore', detached: true });
+    const child = spawn(program, [...argv, address], { stdio: 'ignore', detached: true, env: childEnvironment() });
     const patience = setTimeout(() => resolve(true), PATIENCE_MS);
     patience.unref();
     const settle = (isOpen: boolean): void => {
