@@ -103,3 +103,14 @@ t.test('every file opens with what it is for', (t) => {
   for (const file of files) t.match(readFileSync(join(source, file), 'utf8'), /^(?:#!.*\n)?\/\/ \S/, file);
   t.end();
 });
+
+t.test('zod is imported as a namespace: by its name `z` all its languages get into the bundle', (t) => {
+  const seen = files.flatMap((file) =>
+    [...readFileSync(join(source, file), 'utf8').matchAll(/^import (.+) from 'zod[^']*';$/gm)].map(
+      ([line]) => [file, line] as const,
+    ),
+  );
+  t.ok(seen.length > 5);
+  for (const [file, line] of seen) t.match(line, /^import (?:type )?\* as z from 'zod';$/, file);
+  t.end();
+});

@@ -1,6 +1,6 @@
 // What zod found, in our words: a code, a place, what was expected and the nearest valid name.
 // zod's own messages are not shown where they could repeat a value.
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { providerNames } from './credential-schema.ts';
 import type { Finding, SettingPath } from './mistake.ts';
 import { nearest } from './nearest.ts';
