@@ -67,4 +67,14 @@ t.test('a page says its language and speaks it', async (t) => {
   t.match((await visit('/', 'zh-CN')).body, /<html lang="zh-Hans">.*需要登录/s);
   t.match((await visit('/', 'en')).body, /<html lang="en">.*Needs a login/s);
   t.match((await visit('/nowhere', 'zh-CN')).body, /这里没有这个页面/);
+  const told = await ask(port, '/oauth/complete', {
+    method: 'POST',
+    headers: {
+      'accept-language': 'zh-CN',
+      origin: `http://localhost:${port}`,
+      'content-type': 'application/x-www-form-urlencoded',
+    },
+    body: 'x=1',
+  });
+  t.match(told.body, /<p class="lead" lang="en">the field pasted is missing<\/p>/, 'what is English is called so');
 });

@@ -29,7 +29,7 @@ export function failurePage({ texts, version, error, credential, description, ag
     html`<section class="card" role="alert">
 ${failureMark}
 <h1>${message}</h1>
-${details.reason !== undefined && html`<p class="lead">${details.reason}</p>`}
+${details.reason !== undefined && html`<p class="lead" lang="en">${details.reason}</p>`}
 <h2>${words.next}</h2>
 <p>${texts.error.next(error.code, error.next)}</p>
 ${facts([
