@@ -4,7 +4,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import type { Clock } from '../clock.ts';
 import { SidebearerError, systemCode } from '../errors/sidebearer-error.ts';
-import { watchFile } from './file-watch.ts';
+import { watchFile } from '../file-watch.ts';
 import type { SubjectToken } from './provider.ts';
 
 /** Far above any JWT; a SAML assertion with its certificates fits. */

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Clock } from '../clock.ts';
 import { SidebearerError, systemCode } from '../errors/sidebearer-error.ts';
-import { watchFile } from './file-watch.ts';
+import { watchFile } from '../file-watch.ts';
 import { jwtExpiresAtMs } from './jwt-claims.ts';
 import type { TokenFile } from './provider.ts';
 import { isVisibleAscii } from './token-answer.ts';

@@ -2,7 +2,7 @@
 // and kubelet swaps a symlink beside it. It never reads the file, and a folder that is gone is looked for again.
 import { type FSWatcher, statSync, watch as watchFolder } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Clock, Timer } from '../clock.ts';
+import type { Clock, Timer } from './clock.ts';
 
 /** A write is several events; kubelet's swap is some more. */
 const SETTLE_MS = 50;
