@@ -82,7 +82,10 @@ async function findOffline(invocation: Invocation): Promise<Goal | undefined> {
     .map(([name]) => name);
   const credential = pick(invocation, names);
   if (!Object.hasOwn(config.credentials, credential)) throw new SidebearerError('credential_unknown', { credential });
-  const { importOffline, describeStore } = await import('../sidecar.ts');
+  const [{ importOffline }, { describeStore }] = await Promise.all([
+    import('../assembly/offline-import.ts'),
+    import('../assembly/store.ts'),
+  ]);
   const storedIn = describeStore(config.store);
   return {
     credential,

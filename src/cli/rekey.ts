@@ -49,7 +49,7 @@ async function rekeyOffline(invocation: Invocation, tell: Tell): Promise<boolean
     for (const mistake of loaded.mistakes) invocation.err(formatMistake(mistake));
     return false;
   }
-  const { rekeyStore } = await import('../sidecar.ts');
+  const { rekeyStore } = await import('../assembly/rekey.ts');
   await rekeyStore(loaded.config, tell);
   return true;
 }
