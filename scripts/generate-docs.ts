@@ -36,21 +36,25 @@ function code(text: string): string {
 
 // --- config.md ----------------------------------------------------------------------------------------------------
 
-function settingsTable(settings: readonly Setting[], prefix: string, withProviders: boolean): string {
-  const rows = settings
-    .filter((setting) => setting.type !== 'group' && setting.path !== prefix)
-    .map((setting) => {
-      const { path, type, isRequired, isSecret, byDefault, doc, providers } = setting;
-      const value = isRequired ? '*required*' : byDefault === undefined ? '' : formatDefault(byDefault);
-      return [
-        code(path.slice(prefix.length).replace(/^(\[\])?\./, '')),
-        isSecret && type !== 'secret' ? `${type} (secret)` : type,
-        value,
-        ...(withProviders ? [providers?.join(', ') ?? 'all'] : []),
-        doc,
-      ];
-    });
-  return table(['setting', 'type', 'default', ...(withProviders ? ['providers'] : []), ''], rows);
+function settingsTable(section: readonly Setting[], prefix: string, withProviders: boolean): string {
+  const settings = section.filter((setting) => setting.type !== 'group' && setting.path !== prefix);
+  // Where a reload applies all of them, one sentence says so.
+  const withReload = settings.some(({ needsRestart }) => needsRestart);
+  const rows = settings.map((setting) => {
+    const { path, type, isRequired, isSecret, byDefault, doc, providers, needsRestart } = setting;
+    const value = isRequired ? '*required*' : byDefault === undefined ? '' : formatDefault(byDefault);
+    return [
+      code(path.slice(prefix.length).replace(/^(\[\])?\./, '')),
+      isSecret && type !== 'secret' ? `${type} (secret)` : type,
+      value,
+      ...(withProviders ? [providers?.join(', ') ?? 'all'] : []),
+      ...(withReload ? [needsRestart ? 'restart' : 'applied'] : []),
+      doc,
+    ];
+  });
+  const heads = [...(withProviders ? ['providers'] : []), ...(withReload ? ['reload'] : [])];
+  const sentence = withReload ? '' : 'A reload applies each of these.\n\n';
+  return sentence + table(['setting', 'type', 'default', ...heads, ''], rows);
 }
 
 function formatDefault(value: unknown): string {
@@ -92,6 +96,10 @@ store:
 - References: any value may be, or contain, \`\${env:NAME}\`, \`\${env:NAME:-default}\` (for a variable that is unset or empty) and \`\${file:PATH}\` (the file's text without the line ends at its end; a relative path is taken from the working directory). One that leads nowhere is a mistake. What a reference gives is not read for further references. Inside \`{ }\` and \`[ ]\` references need quotes.
 - Anchors, aliases and \`<<\` work as usual. Tags do not.
 - Secrets are never shown: mistakes name the place and what was expected there, never the value.
+
+## Reload
+
+A running process follows its files: this one, those named by \`\${file:…}\`, and certificates and keys. What changes is in force within moments, without a dropped request; SIGHUP asks for a look at them. Where a table has a column \`reload\`, \`restart\` marks what only a restart changes (\`restart_required\`: the whole change is refused), and so is TLS on the listener that begins or ends, and \`store.keys\` that are set for the first time or taken away. With \`--config -\` the text stays as it was read, and the files that it names are followed. Flags and variables stay in force. [operations.md](operations.md#changing-the-configuration) has the whole of it.
 
 ## Flags and environment
 

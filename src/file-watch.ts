@@ -1,7 +1,7 @@
 // Watches a file that somebody else writes, through its folder: a file that is replaced would take its watch with it,
 // and kubelet swaps a symlink beside it. It never reads the file, and a folder that is gone is looked for again.
-import { type FSWatcher, statSync, watch as watchFolder } from 'node:fs';
-import { dirname } from 'node:path';
+import { type FSWatcher, readlinkSync, statSync, watch as watchFolder } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import type { Clock, Timer } from './clock.ts';
 
 /** A write is several events; kubelet's swap is some more. */
@@ -9,9 +9,16 @@ const SETTLE_MS = 50;
 /** A folder that is not there (yet), or was replaced, is looked for again this often. */
 const RETRY_MS = 5_000;
 
+/** As the kernel's own limit. */
+const MOST_LINKS = 40;
+
 /** Calls back once for each burst of changes in the file's folder: other files' as well. */
 export function watchFile(path: string, clock: Clock, changed: () => void): { close(): void } {
-  const folder = dirname(path);
+  return watchContents(dirname(path), clock, changed);
+}
+
+/** The same for whatever stands in `folder`. */
+export function watchContents(folder: string, clock: Clock, changed: () => void): { close(): void } {
   let watcher: FSWatcher | undefined;
   let watched: string | undefined;
   let timer: Timer | undefined;
@@ -61,6 +68,41 @@ export function watchFile(path: string, clock: Clock, changed: () => void): { cl
       watcher?.close();
     },
   };
+}
+
+/**
+ * Every folder in which a file or a link may be replaced so that `path` means something else: its own, and that of each
+ * link on the way to it, of files and folders. What is not there yet ends the way.
+ */
+export function foldersOf(path: string): string[] {
+  const folders = new Set<string>();
+  let left = resolve(path)
+    .split('/')
+    .filter((step) => step !== '');
+  let at = '/';
+  for (let links = 0; left.length > 0 && links < MOST_LINKS; ) {
+    const [step = '', ...others] = left;
+    left = others;
+    const next = join(at, step);
+    const target = linkTarget(next);
+    if (target !== undefined || left.length === 0) folders.add(at);
+    if (target === undefined) {
+      at = next;
+      continue;
+    }
+    links += 1;
+    left = [...target.split('/').filter((each) => each !== ''), ...left];
+    if (target.startsWith('/')) at = '/';
+  }
+  return [...folders];
+}
+
+function linkTarget(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** An inode number is soon used again; with the time of birth it is one folder. */

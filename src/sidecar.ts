@@ -1,21 +1,18 @@
-// The composition root: builds every part from a configuration, starts and stops them in order. What is built of what
-// stands in assembly/; here is no logic but the order of start and stop.
+// The composition root: builds every part from a configuration, starts and stops them in order, and puts a changed
+// configuration in force. What parts are made of stands in assembly/; here is no logic but the order.
 import { randomBytes } from 'node:crypto';
-import { createCredential, type Shared } from './assembly/credential.ts';
+import { activeFacts, proxySettings } from './assembly/active.ts';
+import { createCredentialSet } from './assembly/credential-set.ts';
 import { rekeyAll } from './assembly/rekey.ts';
-import { createRoutes } from './assembly/routes.ts';
-import { createStoreSealing, describeStore, openStore } from './assembly/store.ts';
-import { openWays } from './assembly/ways.ts';
+import { prepareReload } from './assembly/reload.ts';
+import { describeStore, openSealing, openStore } from './assembly/store.ts';
+import { openFirstWays } from './assembly/ways.ts';
 import { type Clock, sleep, systemClock, type Timer } from './clock.ts';
-import { configHash } from './config/config-hash.ts';
+import type { ReloadObserver } from './config/reload-observer.ts';
 import type { Config } from './config/schema.ts';
-import type { Refresher } from './credentials/refresher.ts';
-import { createSchedule } from './credentials/schedule.ts';
-import { createTokenCache } from './credentials/token-cache.ts';
 import { SidebearerError, toSidebearerError } from './errors/sidebearer-error.ts';
 import { type BoundAddress, bind, type ListenAddress } from './listen.ts';
 import { createOAuthServer } from './oauth/server.ts';
-import type { ClientToken } from './proxy/client-token.ts';
 import { createProxyListener } from './proxy/listener.ts';
 import { openListenerTls } from './proxy/listener-tls.ts';
 import { createLogger, type Logger } from './telemetry/logger.ts';
@@ -27,6 +24,12 @@ export interface Sidecar {
   /** Addresses that are really served; `oauth` is undefined while it is off or cannot be bound. */
   readonly urls: { readonly proxy: string; readonly oauth: string | undefined; readonly telemetry: string };
   readonly logger: Logger;
+  readonly reloads: ReloadObserver;
+  /**
+   * Puts another configuration in force, all of it at once. One at a time, and `changesBetween` has found nothing that
+   * needs a restart. @throws ConfigRefusal, SidebearerError: nothing was changed
+   */
+  reload(config: Config): Promise<void>;
   /** Graceful: resolves when every stream has ended or its time is over, and what was redeemed is durable. */
   stop(): Promise<void>;
 }
@@ -42,72 +45,66 @@ export interface SidecarOptions {
 const REBIND_INTERVAL_MS = 5_000;
 /** What a redeem that was sent may take beyond its own timeout: its commit, ms. */
 const COMMIT_GRACE_MS = 5_000;
-/** Above this many credentials, gauges of single ones would be too many series. */
-const MOST_CREDENTIALS_WITH_GAUGES = 100;
 
 /** Starts everything. @throws SidebearerError with an exit code in its row; nothing is left running then */
-export async function startSidecar(config: Config, options: SidecarOptions): Promise<Sidecar> {
+export async function startSidecar(first: Config, options: SidecarOptions): Promise<Sidecar> {
   const { version, podName, clock = systemClock } = options;
+  /** In force; another one after a reload. */
+  let config = first;
+  const keyOfProcess = randomBytes(32);
   const logger = await createLogger({
     level: config.log.level,
     format: config.log.format,
     base: { service: 'sidebearer' },
   });
-  const ways = await openWays(config, clock);
-  const listenerTls = await openListenerTls({ ...config.listen.tls, clientCa: config.listen.clients.ca });
-  const names = Object.keys(config.credentials);
-  const credentials = new Map<string, Refresher>();
-  const statuses = () => [...credentials.values()].map((credential) => credential.status());
+  let ways = await openFirstWays(config, clock);
+  let listenerTls = await openListenerTls({ ...config.listen.tls, clientCa: config.listen.clients.ca });
+  const names = (): readonly string[] => Object.keys(config.credentials);
+  const statuses = () => [...credentials.all.values()].map((credential) => credential.status());
   const metrics = createMetrics({
     credentials: statuses,
-    hasCredential: (name) => credentials.has(name),
-    routes: config.routes.map(({ name }) => name),
-    perCredential:
-      config.metrics.perCredential === 'auto'
-        ? names.length <= MOST_CREDENTIALS_WITH_GAUGES
-        : config.metrics.perCredential,
+    hasCredential: (name) => credentials.all.has(name),
+    active: activeFacts(config, keyOfProcess),
     version,
     node: process.version,
     storeKind: config.store.kind,
-    configHash: configHash(config, randomBytes(32)),
   });
-  const observers = createObservers({ metrics, logger, clock, accessLog: config.log.access });
+  const observers = createObservers({ metrics, logger, clock, accessLog: () => config.log.access });
 
-  const store = await openStore(config, clock, (warning) => observers.credentials.failed(warning));
-  const sealing = createStoreSealing(config);
-  const schedule = createSchedule(clock, (name) => credentials.get(name)?.due());
-  const shared: Shared = {
+  const onWarning = (warning: SidebearerError): void => observers.credentials.failed(warning);
+  const opened = await openStore(config, { clock, onWarning, credentials: names });
+  const { store } = opened;
+  let storeTls = opened.tls;
+  const sealing = openSealing(config);
+  const owner = randomBytes(16).toString('base64url');
+  const leaseMs = config.store.lease;
+  const credentials = createCredentialSet({
     clock,
     store,
     sealing,
-    schedule,
-    observers,
-    cache: createTokenCache(names.length),
-    breakers: new Map(),
-    owner: randomBytes(16).toString('base64url'),
-    leaseMs: config.store.lease,
+    observer: observers.credentials,
+    owner,
+    leaseMs,
     hasLoginPages: config.listen.oauth !== 'off',
-    ways,
-  };
-  for (const [name, settings] of Object.entries(config.credentials)) {
-    credentials.set(name, await createCredential(name, settings, shared));
-  }
+  });
+  // What is stored is read first, so that it is known whether a token serves when a port turns out busy.
+  (await credentials.prepare(config, ways)).commit();
 
   let isBound = false;
   let isStopping = false;
   let rebinding: Timer | undefined;
   let binding: Promise<void> | undefined;
   const oauth = createOAuthServer({
-    credentials,
+    credentials: credentials.all,
     logins: store.logins,
     probeStore: () => store.probe(),
-    rekey: () => rekeyAll(names, { store, sealing, owner: shared.owner, leaseMs: shared.leaseMs, clock }),
+    rekey: () => rekeyAll(names(), { store, sealing, owner, leaseMs, clock }),
     sealing,
     clock,
     observer: observers.logins,
     version,
     storedIn: describeStore(config.store),
-    adminToken: config.admin.token,
+    adminToken: () => config.admin.token,
     ...(podName !== undefined && { podName }),
   });
   const telemetry = createTelemetryServer({
@@ -117,18 +114,7 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
   });
   const proxy = createProxyListener({
     address: config.listen.proxy,
-    routes: createRoutes(config, credentials, ways, clock),
-    hosts: config.listen.hosts,
-    tls: listenerTls,
-    clients: clientTokenOf(config.listen.clients),
-    limits: {
-      inFlight: config.limits.inFlight,
-      headerBytes: config.limits.headerBytes,
-      headerCount: config.limits.headerCount,
-      headerTimeoutMs: config.limits.headerTimeout,
-      keepAliveMs: config.limits.keepAlive,
-      replayMemoryBytes: config.limits.replayMemory,
-    },
+    ...proxySettings(config, { credentials: credentials.all, ways, listenerTls, clock }),
     clock,
     observer: observers.proxy,
   });
@@ -168,9 +154,8 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
   async function end({ minDrain, maxDrain }: Config['shutdown']): Promise<void> {
     isStopping = true;
     rebinding?.cancel();
-    schedule.stop();
     // From now on no redeem begins; one that was sent, and its commit, may take their time.
-    const redeemed = Promise.all([...credentials.values()].map((credential) => credential.stop()));
+    const redeemed = credentials.stop();
     const redeemEndsAtMs = clock.monotonicMs() + maxDrain + longestTimeoutMs(config) + COMMIT_GRACE_MS;
     const drained = proxy.close({ minDrainMs: minDrain, maxDrainMs: maxDrain });
     // A listener that is just being bound can only be closed once it is.
@@ -179,12 +164,29 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
     const graceOver = new AbortController();
     await Promise.race([redeemed, sleep(clock, redeemEndsAtMs - clock.monotonicMs(), graceOver.signal)]);
     graceOver.abort();
-    for (const { name, isDirty } of statuses()) {
-      if (isDirty) observers.credentials.failed(lostAtEnd(name), name);
-    }
-    for (const breaker of shared.breakers.values()) breaker.stop();
+    for (const name of credentials.dirty()) observers.credentials.failed(lostAtEnd(name), name);
+    credentials.close();
     await store.close();
     await telemetry.close();
+  }
+
+  async function reload(next: Config): Promise<void> {
+    const inForce = { config, ways, listenerTls, storeTls, sealing, credentials, store };
+    const prepared = await prepareReload(next, inForce, clock);
+    // One that came too late must not begin anything.
+    if (isStopping) return prepared.credentials.drop();
+    // From here to the end in one turn: no request meets half of it.
+    const keys = prepared.sealing;
+    if (keys !== undefined) sealing.change(keys);
+    if (prepared.storeTls?.digest !== storeTls?.digest) opened.trust?.(prepared.storeTls);
+    config = next;
+    ({ ways, listenerTls, storeTls } = prepared);
+    const gone = prepared.credentials.commit();
+    proxy.reconfigure(proxySettings(config, { credentials: credentials.all, ways, listenerTls, clock }));
+    logger.setLevel(config.log.level);
+    credentials.start();
+    if (keys !== undefined) credentials.lookAgain();
+    await metrics.reconfigure(activeFacts(config, keyOfProcess), gone);
   }
 
   let ended: Promise<void> | undefined;
@@ -194,11 +196,9 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
   };
 
   try {
-    // What is stored is read first, so that it is known whether a token serves when a port turns out busy.
-    await Promise.all([...credentials.values()].map((credential) => credential.load()));
     const { oauth: oauthAddress } = config.listen;
     if (oauthAddress !== 'off') {
-      const needing = [...credentials.values()].filter(
+      const needing = [...credentials.all.values()].filter(
         ({ login, device }) => login !== undefined || device !== undefined,
       );
       await bindOAuth(oauthAddress, needing.length === 0 || needing.some((credential) => credential.status().usable));
@@ -207,12 +207,14 @@ export async function startSidecar(config: Config, options: SidecarOptions): Pro
       bind(telemetry.server, config.listen.telemetry, 'listen.telemetry'),
     );
     const proxyUrl = await bound('proxy', () => proxy.listen());
-    for (const credential of credentials.values()) void credential.start();
+    credentials.start();
     // A store that cannot be written is told before a refresh finds it out; it is never a reason not to start.
     store.probe().catch((thrown: unknown) => observers.credentials.failed(toSidebearerError(thrown)));
     isBound = true;
     return {
       logger,
+      reloads: observers.reloads,
+      reload,
       stop,
       get urls() {
         return { proxy: proxyUrl, telemetry: telemetryUrl, oauth: oauthUrl };
@@ -233,8 +235,4 @@ function lostAtEnd(credential: string): SidebearerError {
 function longestTimeoutMs({ credentials }: Config): number {
   const timeouts = Object.values(credentials).map((settings) => ('refresh' in settings ? settings.refresh.timeout : 0));
   return Math.max(0, ...timeouts);
-}
-
-function clientTokenOf({ header, token }: Config['listen']['clients']): ClientToken | undefined {
-  return header === undefined || token === undefined ? undefined : { header, token };
 }

@@ -21,7 +21,15 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   credentials: ['contracts', 'errors', 'foundations'],
   proxy: ['credentials', 'contracts', 'egress', 'errors', 'foundations'],
   oauth: ['credentials', 'contracts', 'errors', 'foundations'],
-  telemetry: ['proxy/observer.ts', 'oauth/observer.ts', 'credentials', 'contracts', 'errors', 'foundations'],
+  telemetry: [
+    'proxy/observer.ts',
+    'oauth/observer.ts',
+    'config/reload-observer.ts',
+    'credentials',
+    'contracts',
+    'errors',
+    'foundations',
+  ],
   config: ['egress', 'errors', 'foundations'],
   assembly: [
     'config',

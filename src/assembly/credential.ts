@@ -1,45 +1,47 @@
-// One credential of a running sidecar: its settings, provider and source behind a refresher. It reads nothing of what
-// is stored, and sends nothing.
+// What the settings of one credential make of it: a provider and a source, behind what a refresher works by. It reads
+// nothing of what is stored, and sends nothing.
 import type { CredentialConfig } from '../config/schema.ts';
+import type { Breaker } from '../credentials/breaker.ts';
+import type { Generations } from '../credentials/generations.ts';
 import { createInjection } from '../credentials/injection.ts';
-import { Refresher } from '../credentials/refresher.ts';
-import type { Schedule } from '../credentials/schedule.ts';
-import type { TokenCache } from '../credentials/token-cache.ts';
+import type { CredentialSlice } from '../credentials/refresher.ts';
 import { createWrittenToken } from '../credentials/written-token.ts';
 import type { Provider } from '../providers/provider.ts';
 import { createUpstreamLimits } from '../providers/upstream-limits.ts';
-import { createProvider } from './provider.ts';
-import { createSource, type Means } from './token-source.ts';
-import type { Ways } from './ways.ts';
+import { createSource, type Means, type ProvidedConfig } from './token-source.ts';
 
-export interface Shared extends Means {
-  readonly schedule: Schedule;
-  readonly cache: TokenCache;
+export interface CredentialMeans extends Means {
   readonly hasLoginPages: boolean;
-  readonly ways: Ways;
 }
 
-export async function createCredential(name: string, settings: CredentialConfig, shared: Shared): Promise<Refresher> {
-  const { clock, cache, schedule } = shared;
-  const observer = shared.observers.credentials;
-  const limits = createUpstreamLimits(clock);
-  const common = { name, cache, schedule, clock, random: Math.random, observer, limits };
+export async function createWrittenSlice(
+  name: string,
+  settings: Extract<CredentialConfig, { provider: 'file' }>,
+  generations: Generations,
+  { clock }: CredentialMeans,
+): Promise<CredentialSlice> {
+  const { createTokenFile } = await import('../providers/token-file.ts');
   const { header, format, headers } = settings.inject;
-  if (settings.provider === 'file') {
-    const { createTokenFile } = await import('../providers/token-file.ts');
-    return new Refresher({
-      ...common,
-      source: createWrittenToken(name, createTokenFile({ path: settings.path, clock })),
-      injection: createInjection({ headers: { [header]: format, ...headers } }),
-      ...writtenTokenPolicy,
-    });
-  }
-  const way = shared.ways.ofCredentials.get(name);
-  const provider = await createProvider(settings, clock, way);
-  const { refresh, breaker, wait } = settings;
-  return new Refresher({
-    ...common,
-    source: createSource(name, provider, settings, shared, way),
+  return {
+    limits: createUpstreamLimits(clock),
+    source: createWrittenToken(name, createTokenFile({ path: settings.path, clock }), generations),
+    injection: createInjection({ headers: { [header]: format, ...headers } }),
+    ...writtenTokenPolicy,
+  };
+}
+
+export function createProvidedSlice(
+  name: string,
+  settings: ProvidedConfig,
+  parts: { readonly provider: Provider; readonly breaker: Breaker; readonly generations: Generations },
+  means: CredentialMeans,
+): CredentialSlice {
+  const { provider } = parts;
+  const { refresh, breaker, wait, inject } = settings;
+  const { header, format, headers } = inject;
+  return {
+    limits: provider.limits ?? createUpstreamLimits(means.clock),
+    source: createSource(name, settings, parts, means),
     injection: createInjection({ headers: { [header]: format, ...provider.headers, ...headers } }),
     pauses: {
       cooldownMs: refresh.cooldown,
@@ -48,14 +50,13 @@ export async function createCredential(name: string, settings: CredentialConfig,
     },
     lead: { leadMs: refresh.lead ?? provider.leadMs, jitter: refresh.jitter },
     wait: { timeoutMs: wait.timeout, places: wait.queue },
-    ...(provider.limits !== undefined && { limits: provider.limits }),
     ...(provider.completeImport !== undefined && { completeImport: provider.completeImport }),
-    insteadOfLogin: insteadOfLogin(provider, shared),
-  });
+    insteadOfLogin: insteadOfLogin(provider, means),
+  };
 }
 
-function insteadOfLogin({ login, device }: Provider, { hasLoginPages }: Shared): string | undefined {
-  if (login === undefined && device === undefined) return 'Put a new refresh token into refreshToken and restart.';
+function insteadOfLogin({ login, device }: Provider, { hasLoginPages }: CredentialMeans): string | undefined {
+  if (login === undefined && device === undefined) return 'Put a new refresh token into refreshToken.';
   return hasLoginPages
     ? undefined
     : 'Set listen.oauth, which is off, to an address such as 127.0.0.1:1455, restart, and log in.';

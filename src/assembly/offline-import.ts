@@ -3,15 +3,17 @@ import { randomBytes } from 'node:crypto';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Config } from '../config/schema.ts';
 import type { ImportedTokens } from '../credentials/bearer.ts';
+import { createGenerations } from '../credentials/generations.ts';
 import { answerOfImport } from '../credentials/imported-tokens.ts';
 import { awaitLease } from '../credentials/lease-keeper.ts';
 import type { CredentialObserver } from '../credentials/observer.ts';
 import { SidebearerError } from '../errors/sidebearer-error.ts';
 import type { Account } from '../providers/provider.ts';
+import { createBreakers } from './breakers.ts';
 import { createProvider } from './provider.ts';
-import { createStoreSealing, openStore } from './store.ts';
-import { createSource, type Means } from './token-source.ts';
-import { openWays } from './ways.ts';
+import { createStoreSealing, openStoreOffline } from './store.ts';
+import { createSource, type Means, placeOf } from './token-source.ts';
+import { openFirstWays } from './ways.ts';
 
 /**
  * Under the lease, so that no refresh of another process is at work.
@@ -27,17 +29,17 @@ export async function importOffline(
   const settings = config.credentials[credential];
   if (settings === undefined) throw new SidebearerError('credential_unknown', { credential });
   if (settings.provider === 'file') throw new SidebearerError('login_unsupported', { credential });
-  const ways = await openWays(config, clock);
-  const store = await openStore(config, clock, () => {});
+  const ways = await openFirstWays(config, clock);
+  const store = await openStoreOffline(config, clock);
   const means: Means = {
     clock,
     store,
     sealing: createStoreSealing(config),
     owner: randomBytes(16).toString('base64url'),
     leaseMs: config.store.lease,
-    observers: { credentials: nobody },
-    breakers: new Map(),
+    observer: nobody,
   };
+  const breakers = createBreakers(clock, nobody);
   try {
     const lease = await awaitLease(credential, means);
     if (lease === undefined) throw new SidebearerError('import_held', { credential });
@@ -45,7 +47,8 @@ export async function importOffline(
       const way = ways.ofCredentials.get(credential);
       const provider = await createProvider(settings, clock, way);
       const answer = answerOfImport(imported, clock.wallMs(), credential);
-      const source = createSource(credential, provider, settings, means, way);
+      const breaker = breakers.at(placeOf(provider, way, settings));
+      const source = createSource(credential, settings, { provider, breaker, generations: createGenerations() }, means);
       const kept = await source.accept(provider.completeImport?.(answer) ?? answer, options);
       const { expiresAtMs } = kept.tokens;
       return {
@@ -57,7 +60,7 @@ export async function importOffline(
       await lease.release();
     }
   } finally {
-    for (const breaker of means.breakers.values()) breaker.stop();
+    breakers.stop();
     await store.close();
   }
 }
@@ -70,5 +73,6 @@ const nobody: CredentialObserver = {
   storeWritten: () => undefined,
   dirtyChanged: () => undefined,
   breakerChanged: () => undefined,
+  breakerGone: () => undefined,
   tokenRefused: () => undefined,
 };

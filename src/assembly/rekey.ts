@@ -5,9 +5,9 @@ import { type Clock, systemClock } from '../clock.ts';
 import type { Config } from '../config/schema.ts';
 import { type RekeyOptions, type RekeyOutcome, rekeyCredential } from '../credentials/rekey.ts';
 import { type SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
-import { createStoreSealing, openStore } from './store.ts';
+import { createStoreSealing, openStoreOffline } from './store.ts';
 
-export async function* rekeyAll(names: readonly string[], options: RekeyOptions) {
+export async function* rekeyAll(names: Iterable<string>, options: RekeyOptions) {
   const all = new Set([...names, ...(await options.store.list())]);
   for (const credential of [...all].sort()) {
     yield { credential, result: await rekeyCredential(credential, options).catch(toSidebearerError) };
@@ -20,7 +20,7 @@ export async function rekeyStore(
   tell: (credential: string, result: RekeyOutcome | SidebearerError) => void,
   clock: Clock = systemClock,
 ): Promise<void> {
-  const store = await openStore(config, clock, () => {});
+  const store = await openStoreOffline(config, clock);
   const owner = randomBytes(16).toString('base64url');
   const options = { store, sealing: createStoreSealing(config), owner, leaseMs: config.store.lease, clock };
   try {

@@ -3,6 +3,8 @@
 import type { Clock } from '../clock.ts';
 import type { CredentialConfig } from '../config/schema.ts';
 import type { Breaker } from '../credentials/breaker.ts';
+import type { Generations } from '../credentials/generations.ts';
+import type { CredentialObserver } from '../credentials/observer.ts';
 import { createObtainedGrant } from '../credentials/obtained-grant.ts';
 import { createRecords } from '../credentials/records.ts';
 import type { TokenSource } from '../credentials/renewal.ts';
@@ -10,19 +12,25 @@ import { createRotatingGrant } from '../credentials/rotating-grant.ts';
 import { egressName, type Way } from '../egress/way.ts';
 import type { Grant, Provider } from '../providers/provider.ts';
 import type { Sealing, Store } from '../stores/store.ts';
-import type { Observers } from '../telemetry/observers.ts';
-import { breakerOf } from './breakers.ts';
+import type { BreakerPlace } from './breakers.ts';
 
-/** What one credential needs to come by tokens. */
+/** A credential whose tokens are asked for; the others read theirs from a file. */
+export type ProvidedConfig = Exclude<CredentialConfig, { provider: 'file' }>;
+
+/** What every credential needs to come by tokens. */
 export interface Means {
   readonly clock: Clock;
   readonly store: Store;
   readonly sealing: Sealing;
-  readonly observers: Pick<Observers, 'credentials'>;
-  /** By token endpoint and egress. */
-  readonly breakers: Map<string, Breaker>;
+  readonly observer: CredentialObserver;
   readonly owner: string;
   readonly leaseMs: number;
+}
+
+export interface SourceParts {
+  readonly provider: Provider;
+  readonly breaker: Breaker;
+  readonly generations: Generations;
 }
 
 /** They spend nothing, so that nothing of them is stored. */
@@ -30,18 +38,15 @@ const obtainedGrants: ReadonlySet<Grant> = new Set(['client_credentials', 'token
 
 export function createSource(
   credential: string,
-  provider: Provider,
-  settings: Exclude<CredentialConfig, { provider: 'file' }>,
-  shared: Means,
-  way: Way | undefined,
+  settings: ProvidedConfig,
+  { provider, breaker, generations }: SourceParts,
+  { clock, store, sealing, observer, owner, leaseMs }: Means,
 ): TokenSource {
-  const { clock, store, sealing, owner, leaseMs } = shared;
   const { refresh } = settings;
-  const observer = shared.observers.credentials;
   const common = {
     credential,
     provider,
-    breaker: breakerOf(provider.endpoint, egressName(way, new URL(provider.endpoint)), settings, shared),
+    breaker,
     clock,
     random: Math.random,
     observer,
@@ -52,7 +57,7 @@ export function createSource(
       maxBackoffMs: refresh.backoff.max,
     },
   };
-  if (obtainedGrants.has(provider.grant)) return createObtainedGrant(common);
+  if (obtainedGrants.has(provider.grant)) return createObtainedGrant({ ...common, generations });
   return createRotatingGrant({
     ...common,
     store,
@@ -63,4 +68,20 @@ export function createSource(
     seed: settings.refreshToken,
     revokeSuperseded: settings.revokeSuperseded,
   });
+}
+
+/** Where its breaker stands. */
+export function placeOf({ endpoint }: Provider, way: Way | undefined, { breaker }: ProvidedConfig): BreakerPlace {
+  const policy = { failures: breaker.failures, windowMs: breaker.window, resetAfterMs: breaker.resetAfter };
+  return { endpoint, egress: egressName(way, new URL(endpoint)), policy };
+}
+
+/**
+ * What makes a token another one: whoever has one obtained by settings that agree in this may go on using it. A stored
+ * grant is bound to its client alone; what is obtained without one is what was asked for.
+ */
+export function tokenIdentity(settings: ProvidedConfig, { bound, grant }: Provider): string {
+  if (!obtainedGrants.has(grant)) return JSON.stringify(['stored', bound]);
+  const { scope, tokenParams, subjectTokenFile } = settings as Readonly<Record<string, unknown>>;
+  return JSON.stringify([grant, bound, scope, tokenParams, subjectTokenFile]);
 }

@@ -27,19 +27,25 @@ export async function moveToFallback(
   if (env['KUBERNETES_SERVICE_HOST'] !== undefined || oauth === 'off' || 'path' in oauth || oauth.port !== from) {
     return undefined;
   }
-  const moved: Record<string, CredentialConfig> = {};
-  for (const [name, credential] of Object.entries(config.credentials)) {
-    if (!('redirectUri' in credential) || new URL(credential.redirectUri).port !== String(from)) {
-      moved[name] = credential;
-      continue;
-    }
+  for (const credential of Object.values(config.credentials)) {
+    if (!('redirectUri' in credential) || new URL(credential.redirectUri).port !== String(from)) continue;
     // Another provider knows nothing of the second port.
     if (credential.provider !== 'codex' || credential.redirectUri !== redirectUriAt(from)) return undefined;
-    moved[name] = { ...credential, redirectUri: redirectUriAt(to) };
   }
   if (!(await isBusy(oauth.host, from)) || (await isBusy(oauth.host, to))) return undefined;
-  const listen = { ...config.listen, oauth: { ...oauth, port: to } };
-  return { config: { ...config, listen, credentials: moved }, from, to, holder: await findHolder(oauth) };
+  return { config: withPort(config, from, to), from, to, holder: await findHolder(oauth) };
+}
+
+/** The same with listener and redirect URIs at `to`, where they are at `from`. */
+export function withPort(config: Config, from: number, to: number): Config {
+  const { oauth } = config.listen;
+  if (oauth === 'off' || 'path' in oauth || oauth.port !== from) return config;
+  const credentials: Record<string, CredentialConfig> = {};
+  for (const [name, credential] of Object.entries(config.credentials)) {
+    const moves = credential.provider === 'codex' && credential.redirectUri === redirectUriAt(from);
+    credentials[name] = moves ? { ...credential, redirectUri: redirectUriAt(to) } : credential;
+  }
+  return { ...config, listen: { ...config.listen, oauth: { ...oauth, port: to } }, credentials };
 }
 
 function redirectUriAt(port: number): string {

@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { credentialNamePattern, credentialSchema, headerNamePattern } from './credential-schema.ts';
 import { defaultAddresses } from './default-addresses.ts';
 import { defaultReferences } from './default-references.ts';
-import { group, optional, referred, required, setting } from './setting.ts';
+import { fixed, group, optional, referred, required, setting } from './setting.ts';
 import { tlsShape } from './tls-settings.ts';
 import {
   autoFlag,
@@ -129,25 +129,31 @@ const route = z.strictObject({
 });
 
 const store = z.strictObject({
-  kind: required(
-    choice(['memory', 'file', 'redis', 'kubernetes']),
-    'Where tokens are kept: `memory` loses them at the end of the process; `file` is one folder, `redis` one server, `kubernetes` the Secrets of a namespace, each shared by all replicas.',
+  kind: fixed(
+    required(
+      choice(['memory', 'file', 'redis', 'kubernetes']),
+      'Where tokens are kept: `memory` loses them at the end of the process; `file` is one folder, `redis` one server, `kubernetes` the Secrets of a namespace, each shared by all replicas.',
+    ),
   ),
-  path: setting(line('the path of a folder'), '/var/lib/sidebearer', 'Folder of the kind `file`.'),
+  path: fixed(setting(line('the path of a folder'), '/var/lib/sidebearer', 'Folder of the kind `file`.')),
   keys: setting(
     z.array(sealKey()),
     [],
     'Keys that seal the tokens, 32 bytes in base64 each: the first seals, all open. Required for every kind that outlives the process.',
   ),
-  plaintext: setting(flag(), false, 'Stores tokens unsealed, without keys.'),
-  url: optional(
-    redisUrl(),
-    'The server of the kind `redis`, with TLS for `rediss`. It must run with `appendonly yes`, `appendfsync always` and `maxmemory-policy noeviction`.',
+  plaintext: fixed(setting(flag(), false, 'Stores tokens unsealed, without keys.')),
+  url: fixed(
+    optional(
+      redisUrl(),
+      'The server of the kind `redis`, with TLS for `rediss`. It must run with `appendonly yes`, `appendfsync always` and `maxmemory-policy noeviction`.',
+    ),
   ),
-  keyPrefix: setting(
-    text('a prefix of visible ASCII characters', /^[!-~]{1,100}$/),
-    'sidebearer:',
-    'What the keys and the channel of the kind `redis` begin with.',
+  keyPrefix: fixed(
+    setting(
+      text('a prefix of visible ASCII characters', /^[!-~]{1,100}$/),
+      'sidebearer:',
+      'What the keys and the channel of the kind `redis` begin with.',
+    ),
   ),
   tls: group(
     {
@@ -158,37 +164,45 @@ const store = z.strictObject({
     },
     'TLS to the server of the kind `redis`.',
   ),
-  namespace: setting(
-    text('a namespace', /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$/),
-    '',
-    'Namespace of the kind `kubernetes`. Default: the pod’s own.',
+  namespace: fixed(
+    setting(
+      text('a namespace', /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$/),
+      '',
+      'Namespace of the kind `kubernetes`. Default: the pod’s own.',
+    ),
   ),
-  secretPrefix: setting(
-    text('a prefix of lower-case letters, digits and `-`', /^[a-z0-9][-a-z0-9]{0,100}$/),
-    'sidebearer-',
-    'What the names of Secrets and Leases begin with; the credential’s name follows.',
+  secretPrefix: fixed(
+    setting(
+      text('a prefix of lower-case letters, digits and `-`', /^[a-z0-9][-a-z0-9]{0,100}$/),
+      'sidebearer-',
+      'What the names of Secrets and Leases begin with; the credential’s name follows.',
+    ),
   ),
-  serviceAccount: setting(
-    line('the path of a folder'),
-    '/var/run/secrets/kubernetes.io/serviceaccount',
-    'Folder with `token`, `ca.crt` and `namespace` of the service account, of the kind `kubernetes`. It is read again as tokens rotate.',
+  serviceAccount: fixed(
+    setting(
+      line('the path of a folder'),
+      '/var/run/secrets/kubernetes.io/serviceaccount',
+      'Folder with `token`, `ca.crt` and `namespace` of the service account, of the kind `kubernetes`. It is read again as tokens rotate.',
+    ),
   ),
-  lease: setting(positiveDuration(), '30s', 'How long one process may hold the right to refresh without renewing it.'),
+  lease: fixed(
+    setting(positiveDuration(), '30s', 'How long one process may hold the right to refresh without renewing it.'),
+  ),
 });
 
 export const configSchema = z.strictObject({
   listen: group(
     {
-      proxy: setting(listenAddress(), defaultAddresses.proxy, 'The proxy: `host:port` or `unix:/path`.'),
-      oauth: setting(
-        listenAddressOrOff(),
-        defaultAddresses.oauth,
-        'Logins and status page: `host:port`, `unix:/path` or `off`.',
+      proxy: fixed(setting(listenAddress(), defaultAddresses.proxy, 'The proxy: `host:port` or `unix:/path`.')),
+      oauth: fixed(
+        setting(
+          listenAddressOrOff(),
+          defaultAddresses.oauth,
+          'Logins and status page: `host:port`, `unix:/path` or `off`.',
+        ),
       ),
-      telemetry: setting(
-        listenAddress(),
-        defaultAddresses.telemetry,
-        'Metrics and probes: `host:port` or `unix:/path`.',
+      telemetry: fixed(
+        setting(listenAddress(), defaultAddresses.telemetry, 'Metrics and probes: `host:port` or `unix:/path`.'),
       ),
       hosts: setting(z.array(hostName()), [], '`Host` names that the proxy serves; empty: any.'),
       tls: group(
@@ -258,7 +272,7 @@ export const configSchema = z.strictObject({
   limits: group(
     {
       inFlight: setting(integer(1, 1_000_000), 4096, 'Requests at work at once; more are answered 503.'),
-      headerBytes: setting(positiveSize(), '16KiB', 'Size of a request’s head.'),
+      headerBytes: fixed(setting(positiveSize(), '16KiB', 'Size of a request’s head.')),
       headerCount: setting(integer(1, 100_000), 1000, 'Header lines of a request.'),
       headerTimeout: setting(positiveDuration(), '15s', 'Time for a request’s head to arrive.'),
       keepAlive: setting(
@@ -292,7 +306,7 @@ export const configSchema = z.strictObject({
         'info',
         'Least level that is written.',
       ),
-      format: setting(choice(['json', 'pretty']), 'json', '`json` for machines, `pretty` for people.'),
+      format: fixed(setting(choice(['json', 'pretty']), 'json', '`json` for machines, `pretty` for people.')),
       access: setting(flag(), false, 'One line for each request.'),
     },
     'Logs, on standard output.',

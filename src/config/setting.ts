@@ -37,3 +37,12 @@ function described<T extends z.ZodType>(schema: T, meta: z.core.GlobalMeta): T {
   z.globalRegistry.add<z.ZodType>(schema, meta);
   return schema;
 }
+
+/** Settings that a running process cannot change. */
+export const fixedSettings = new WeakSet<z.core.$ZodType>();
+
+/** Applies at the start alone: a reload that would change it is refused. */
+export function fixed<T extends z.ZodType>(setting: T): T {
+  fixedSettings.add(setting);
+  return setting;
+}

@@ -3,6 +3,7 @@
 import * as z from 'zod';
 import type { SettingPath } from './mistake.ts';
 import { configSchema } from './schema.ts';
+import { fixedSettings } from './setting.ts';
 import { kinds } from './value-kinds.ts';
 
 export interface Setting {
@@ -14,6 +15,8 @@ export interface Setting {
   readonly unit?: string;
   readonly isRequired: boolean;
   readonly isSecret: boolean;
+  /** A running process cannot change it. */
+  readonly needsRestart: boolean;
   /** As it would stand in the file; absent where there is none. */
   readonly byDefault?: unknown;
   readonly doc: string;
@@ -63,6 +66,7 @@ function* describe(schema: z.core.$ZodType, path: string): Generator<Setting> {
     ...(kind?.unit === undefined ? {} : { unit: kind.unit }),
     isRequired: schema._zod.optin === undefined,
     isSecret: kind?.isSecret ?? (inner instanceof z.ZodArray && findKind(inner.element)?.isSecret === true),
+    needsRestart: fixedSettings.has(schema),
     ...(meta?.default === undefined ? {} : { byDefault: meta.default }),
     doc: meta?.description ?? '',
   };

@@ -26,27 +26,35 @@ export interface Breaker {
   fire<T>(attempt: () => Promise<T>): Promise<T>;
   /** Waits for one of the places; those for whom requests wait come first. Leave exactly once. */
   enter(isUrgent: () => boolean, stopping: AbortSignal): Promise<{ leave(): void }>;
+  /** Other numbers from now on: what was counted is forgotten, and an open one is closed. */
+  change(policy: BreakerPolicy): void;
   stop(): void;
 }
 
 /** One for each token URL and egress. */
-export function createBreaker(policy: BreakerPolicy, clock: Clock, changed: (state: BreakerState) => void): Breaker {
-  const circuit = new CircuitBreaker((attempt: () => Promise<unknown>) => attempt(), {
-    // Its own timeout would abandon a redeem that is running; the attempt ends itself.
-    timeout: false,
-    volumeThreshold: policy.failures,
-    errorThresholdPercentage: 50,
-    rollingCountTimeout: policy.windowMs,
-    resetTimeout: policy.resetAfterMs,
-    errorFilter: (thrown) => !isOutage(thrown),
-  });
+export function createBreaker(first: BreakerPolicy, clock: Clock, changed: (state: BreakerState) => void): Breaker {
+  let policy = first;
+  let circuit = createCircuit();
   let openedAtMs = 0;
-  circuit.on('open', () => {
-    openedAtMs = clock.monotonicMs();
-    changed('open');
-  });
-  circuit.on('halfOpen', () => changed('half_open'));
-  circuit.on('close', () => changed('closed'));
+
+  function createCircuit() {
+    const created = new CircuitBreaker((attempt: () => Promise<unknown>) => attempt(), {
+      // Its own timeout would abandon a redeem that is running; the attempt ends itself.
+      timeout: false,
+      volumeThreshold: policy.failures,
+      errorThresholdPercentage: 50,
+      rollingCountTimeout: policy.windowMs,
+      resetTimeout: policy.resetAfterMs,
+      errorFilter: (thrown) => !isOutage(thrown),
+    });
+    created.on('open', () => {
+      openedAtMs = clock.monotonicMs();
+      changed('open');
+    });
+    created.on('halfOpen', () => changed('half_open'));
+    created.on('close', () => changed('closed'));
+    return created;
+  }
 
   /** Closed, or half open and nobody is trying yet. */
   const mayPass = (): boolean => circuit.closed || circuit.pendingClose;
@@ -101,6 +109,13 @@ export function createBreaker(policy: BreakerPolicy, clock: Clock, changed: (sta
         stopping.addEventListener('abort', giveUp, { once: true });
         queue.push(waiting);
       });
+    },
+    change(next) {
+      policy = next;
+      // An attempt on its way ends on the old one, which nobody looks at any more.
+      circuit.shutdown();
+      circuit = createCircuit();
+      changed('closed');
     },
     stop: () => circuit.shutdown(),
   };

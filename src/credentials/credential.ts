@@ -98,6 +98,8 @@ export type CredentialEvent =
   /** Nothing was tried, or the second try is held back: by an open breaker, or `refresh.unclear: hold`. */
   | { readonly type: 'held'; readonly code: ErrorCode; readonly forMs: number }
   | { readonly type: 'died'; readonly code: ErrorCode }
+  /** Other settings from now on: no pause of the former ones holds, and their token only where it is theirs, too. */
+  | { readonly type: 'reconfigured'; readonly keepsToken: boolean }
   /** A person logged in: every pause ends. */
   | { readonly type: 'loggedIn' }
   /** A person ended the pauses; not every cooling is theirs to end. */
@@ -165,6 +167,11 @@ export function transition(
     }
     case 'died':
       return { ...state, grant: { kind: 'dead', code: event.code }, failures: 0 };
+    case 'reconfigured': {
+      const { token, rest } = event.keepsToken ? state : initialState;
+      const grant: GrantState = token.kind === 'held' ? { kind: 'ok' } : initialState.grant;
+      return { ...initialState, grant: state.grant.kind === 'refreshing' ? state.grant : grant, token, rest };
+    }
     case 'loggedIn':
       return { ...state, grant: { kind: 'ok' }, failures: 0, demandPause: undefined, rest: undefined };
     case 'resumed':

@@ -29,6 +29,8 @@ export interface CredentialObserver {
   /** A redeemed token that is not yet durable, or no longer so. */
   dirtyChanged(credential: string, isDirty: boolean): void;
   breakerChanged(endpoint: string, egress: string, state: BreakerState): void;
+  /** Nobody goes there any more. */
+  breakerGone(endpoint: string, egress: string): void;
   /** The upstream's 401 to the token that is current. */
   tokenRefused(credential: string): void;
 }

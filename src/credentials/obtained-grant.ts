@@ -7,6 +7,7 @@ import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.t
 import type { Provider } from '../providers/provider.ts';
 import { type AttemptPolicy, runAttempts } from './attempts.ts';
 import type { Breaker } from './breaker.ts';
+import type { Generations } from './generations.ts';
 import type { CredentialObserver } from './observer.ts';
 import type { Reading, RenewalHost, RenewalResult, TokenSource } from './renewal.ts';
 import { mergeAnswer } from './token-set.ts';
@@ -20,6 +21,7 @@ export interface ObtainedGrantOptions {
   readonly observer: CredentialObserver;
   readonly timeoutMs: number;
   readonly attempts: AttemptPolicy;
+  readonly generations: Generations;
 }
 
 /** The token in the file, by a digest: what was judged is remembered, the token itself never is. */
@@ -29,8 +31,7 @@ interface Subject {
 }
 
 export function createObtainedGrant(options: ObtainedGrantOptions): TokenSource {
-  const { credential, provider, breaker, clock, random, observer } = options;
-  let generation = 0;
+  const { credential, provider, breaker, clock, random, observer, generations } = options;
   /** Of the subject token with which the last renewal was turned down, by the provider or for want of it. */
   let turnedDown: string | undefined;
 
@@ -80,7 +81,7 @@ export function createObtainedGrant(options: ObtainedGrantOptions): TokenSource 
     if (result.answer.accessToken === undefined) {
       return { kind: 'failed', error: new SidebearerError('access_token_malformed', { credential }) };
     }
-    generation += 1;
+    const generation = generations.next();
     // A refresh token beside it would never be used: it is not kept, nor is its end told.
     const { refreshToken: _, grantExpiresAtMs: __, account, ...answer } = result.answer;
     host.publish(

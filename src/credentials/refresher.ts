@@ -41,15 +41,10 @@ import type { CachedToken, TokenCache } from './token-cache.ts';
 import { type CurrentToken, type TokenSet, usableUntilMs } from './token-set.ts';
 import { createWaitingRoom, type WaitingRoom } from './waiting-room.ts';
 
-export interface RefresherOptions {
-  readonly name: string;
+/** What a credential's settings make of it. A reload may put another in its place. */
+export interface CredentialSlice {
   readonly source: TokenSource;
   readonly injection: Injection;
-  readonly cache: TokenCache;
-  readonly schedule: Schedule;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly observer: CredentialObserver;
   readonly pauses: PausePolicy;
   readonly lead: LeadPolicy;
   readonly wait: { readonly timeoutMs: number; readonly places: number };
@@ -59,6 +54,15 @@ export interface RefresherOptions {
   readonly completeImport?: NonNullable<Provider['completeImport']>;
   /** What to do where a login would help and none can be had here; undefined: log in. */
   readonly insteadOfLogin?: string | undefined;
+}
+
+export interface RefresherOptions extends CredentialSlice {
+  readonly name: string;
+  readonly cache: TokenCache;
+  readonly schedule: Schedule;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly observer: CredentialObserver;
 }
 
 /** Two scheduled renewals are never closer than this, ms: a provider of one-second tokens must not be hammered. */
@@ -71,12 +75,10 @@ const REST_MS = 60_000;
 
 export class Refresher implements ManagedCredential, PoolMember {
   readonly name: string;
-  readonly injectedNames: readonly string[];
-  readonly login: ManagedCredential['login'];
-  readonly device: ManagedCredential['device'];
-  readonly answers: AnswerWatch | undefined;
 
-  readonly #options: RefresherOptions;
+  readonly #options: Omit<RefresherOptions, keyof CredentialSlice>;
+  #slice: CredentialSlice;
+  #answers: AnswerWatch | undefined;
   readonly #clock: Clock;
   readonly #cache: TokenCache;
   readonly #waiting: WaitingRoom;
@@ -90,6 +92,10 @@ export class Refresher implements ManagedCredential, PoolMember {
   #flight: Promise<RenewalResult> | undefined;
   /** Aborted: the renewal at work begins no further redeem. A new one for each renewal. */
   #flightEnd = new AbortController();
+  /** The renewal at work began under settings whose tokens are none of ours any more. */
+  #isFlightForeign = false;
+  /** The settings were changed to a seed that is to be redeemed, good as the token in hand is. */
+  #hasNewSeed = false;
   #logout: Promise<Revocation> | undefined;
   #isStopping = false;
   /** The generation that the upstream refused: a renewal must bring another. */
@@ -108,27 +114,25 @@ export class Refresher implements ManagedCredential, PoolMember {
   #lookingAgain: Timer | undefined;
   #lookAgainMs = FIRST_LOOK_AGAIN_MS;
   #isStarted = false;
-  /** Counts logins: a reading that began before one is not taken after it. */
-  #logins = 0;
+  /** Counts logins and changes of settings: a reading that began before one is not taken after it. */
+  #turns = 0;
 
   constructor(options: RefresherOptions) {
     this.#options = options;
+    this.#slice = options;
     this.name = options.name;
-    this.injectedNames = options.injection.names;
-    this.login = options.source.login;
-    this.device = options.source.device;
     this.#clock = options.clock;
     this.#cache = options.cache;
-    this.#waiting = createWaitingRoom(options.wait, options.clock);
-    this.answers = this.#watchQuota();
+    this.#waiting = createWaitingRoom(() => this.#slice.wait, options.clock);
+    this.#answers = this.#watchQuota();
     const endOfFlight = (): AbortSignal => this.#flightEnd.signal;
     this.#host = {
       // What a renewal says of a grant that a login has replaced meanwhile comes too late.
       publish: (token, isDurable) => {
-        if (isDurable || this.#isRenewing()) this.#publish(token, isDurable);
+        if (!this.#isFlightForeign && (isDurable || this.#isRenewing())) this.#publish(token, isDurable);
       },
       drop: (code) => {
-        if (this.#isRenewing()) this.#drop(code);
+        if (!this.#isFlightForeign && this.#isRenewing()) this.#drop(code);
       },
       isEnough: (token) => this.#isEnough(token),
       isValidFor: (ms) => this.#tokens !== undefined && this.#clock.wallMs() + ms < usableUntilMs(this.#tokens),
@@ -137,6 +141,22 @@ export class Refresher implements ManagedCredential, PoolMember {
         return endOfFlight();
       },
     };
+  }
+
+  get injectedNames(): readonly string[] {
+    return this.#slice.injection.names;
+  }
+
+  get login(): ManagedCredential['login'] {
+    return this.#slice.source.login;
+  }
+
+  get device(): ManagedCredential['device'] {
+    return this.#slice.source.device;
+  }
+
+  get answers(): AnswerWatch | undefined {
+    return this.#answers;
   }
 
   // --- requests -------------------------------------------------------------------------------------------------
@@ -200,7 +220,7 @@ export class Refresher implements ManagedCredential, PoolMember {
   // --- in a pool ------------------------------------------------------------------------------------------------
 
   get limits(): LimitReader | undefined {
-    return this.#options.limits;
+    return this.#slice.limits;
   }
 
   reluctance(): number {
@@ -227,7 +247,7 @@ export class Refresher implements ManagedCredential, PoolMember {
 
   /** Quotas are shown for whoever has them, pool or not. */
   #watchQuota(): AnswerWatch | undefined {
-    const { limits } = this.#options;
+    const { limits } = this.#slice;
     if (limits?.quota === undefined) return undefined;
     return {
       head: (_sent, _status, rawHeaders) => {
@@ -241,8 +261,11 @@ export class Refresher implements ManagedCredential, PoolMember {
   // --- administration -------------------------------------------------------------------------------------------
 
   async accept(tokens: TokenAnswer, options: { replaceAccount: boolean }): Promise<void> {
-    const token = await this.#options.source.accept(tokens, options);
-    this.#logins += 1;
+    const { source } = this.#slice;
+    const token = await source.accept(tokens, options);
+    this.#turns += 1;
+    // The settings were changed meanwhile: whether it is theirs, too, what is stored tells.
+    if (source !== this.#slice.source) return await this.#reread();
     this.#refusedGeneration = undefined;
     this.#lastError = undefined;
     this.#quota = undefined;
@@ -253,7 +276,7 @@ export class Refresher implements ManagedCredential, PoolMember {
 
   async importTokens(imported: ImportedTokens, options: { replaceAccount: boolean }): Promise<void> {
     const answer = answerOfImport(imported, this.#clock.wallMs(), this.name);
-    await this.accept(this.#options.completeImport?.(answer) ?? answer, options);
+    await this.accept(this.#slice.completeImport?.(answer) ?? answer, options);
   }
 
   async refresh(): Promise<'refreshed' | 'adopted' | 'superseded'> {
@@ -264,7 +287,9 @@ export class Refresher implements ManagedCredential, PoolMember {
     if (lack !== undefined) throw this.#error(lack, undefined);
     const { token } = this.#state;
     if (this.#flight === undefined && token.kind === 'held') this.#outdatedGeneration = token.generation;
+    const slice = this.#slice;
     const result = this.#startRenewal('manual') ? await this.#flight : undefined;
+    if (result?.kind === 'stopped' && slice !== this.#slice) return await this.refresh();
     switch (result?.kind) {
       case 'refreshed':
       case 'adopted':
@@ -310,10 +335,10 @@ export class Refresher implements ManagedCredential, PoolMember {
   async #endGrant(): Promise<Revocation> {
     if (this.#isStopping) throw this.#error('sidecar_stopping', undefined);
     this.#flightEnd.abort();
-    const logins = this.#logins;
-    const revocation = await this.#options.source.logout(this.#flight);
+    const turns = this.#turns;
+    const revocation = await this.#slice.source.logout(this.#flight);
     // A login that came meanwhile may stand above the tombstone, or below it: the store knows.
-    if (this.#logins !== logins) this.#mustReread = true;
+    if (this.#turns !== turns) this.#mustReread = true;
     else this.#drop('grant_absent');
     return revocation;
   }
@@ -326,12 +351,12 @@ export class Refresher implements ManagedCredential, PoolMember {
 
   /** A pause that is no person's to end: the provider is down, or a second try could cost the grant. */
   #isGuarded(code: ErrorCode): boolean {
-    return code === 'refresh_held' || (code === 'breaker_open' && this.#options.source.breaker === 'open');
+    return code === 'refresh_held' || (code === 'breaker_open' && this.#slice.source.breaker === 'open');
   }
 
   status(): CredentialStatus {
     const now = this.#now();
-    const { source } = this.#options;
+    const { source } = this.#slice;
     const { grant, token } = this.#state;
     const tokens = this.#tokens;
     const rest = restOf(this.#state, now);
@@ -366,20 +391,70 @@ export class Refresher implements ManagedCredential, PoolMember {
   /** Reads what is stored, once, and follows it from then on; sends nothing. Never rejects. */
   load(): Promise<void> {
     // Followed first: a change between the reading and the following would be seen by nobody.
-    this.#following ??= this.#options.source.follow(() => void this.#reread());
+    this.#following ??= this.#slice.source.follow(() => void this.#reread());
     this.#loading ??= this.#reread();
     return this.#loading;
   }
 
-  /** Loads, and renews from now on: at once what is due. Never rejects. */
+  /** Loads, and renews from now on: at once what is due. A second start does nothing. Never rejects. */
   async start(): Promise<void> {
     await this.load();
+    if (this.#isStarted) return;
     this.#isStarted = true;
+    this.#renewIfDue();
+  }
+
+  #renewIfDue(): void {
     this.#plan();
-    const now = this.#now();
-    if (this.#state.grant.kind === 'ok' && (this.#state.token.kind === 'none' || isDue(this.#state, now))) {
-      this.#startRenewal('startup');
-    }
+    if (!this.#isStarted || this.#state.grant.kind !== 'ok') return;
+    const isDueNow = this.#hasNewSeed || this.#state.token.kind === 'none' || isDue(this.#state, this.#now());
+    if (isDueNow) this.#startRenewal('startup');
+  }
+
+  /**
+   * Goes on under other settings. Who waits here goes on waiting; a redeem that was sent ends under the settings it was
+   * begun with and is committed; none begins under them any more, and every pause that they had earned is over.
+   * @param reading what `slice.source` reads now: asked beforehand, so that no request meets a credential that knows
+   *   nothing yet
+   * @param keepsToken the token in hand is what these settings would obtain, too
+   */
+  reconfigure(slice: CredentialSlice, reading: Reading | SidebearerError, keepsToken: boolean): void {
+    this.#slice = slice;
+    this.#answers = this.#watchQuota();
+    this.#turns += 1;
+    this.#isStopping = false;
+    this.#lastError = undefined;
+    this.#lookAgainMs = FIRST_LOOK_AGAIN_MS;
+    this.#lookingAgain?.cancel();
+    this.#following?.close();
+    this.#following = slice.source.follow(() => void this.#reread());
+    this.#flightEnd.abort();
+    if (!keepsToken) this.#forget();
+    this.#apply({ type: 'reconfigured', keepsToken });
+    this.#renderAgain();
+    this.#isFlightForeign = this.#flight !== undefined && (this.#isFlightForeign || !keepsToken);
+    this.#hasNewSeed = !(reading instanceof SidebearerError) && reading.kind === 'grant' && reading.isNew === true;
+    // What is at work reads by itself, or ends in a state of its own: then it is looked at again.
+    if (this.#flight !== undefined || this.#logout !== undefined) this.#mustReread = true;
+    else if (reading instanceof SidebearerError) this.#unreadable(reading);
+    else this.#take(reading);
+    this.#serveAnew();
+  }
+
+  /** Reads again what failed with `code`, whose cause is gone; a pause that it began is over. */
+  lookAgain(code: ErrorCode): void {
+    if (this.#lastError?.code !== code || this.#isStopping) return;
+    if (this.#state.grant.kind === 'cooling' && this.#flight === undefined) this.#apply({ type: 'loggedIn' });
+    void this.#reread().then(() => this.#serveAnew());
+  }
+
+  /** After a change of settings: whoever waits is served by what is there, or by a renewal, or hears why not. */
+  #serveAnew(): void {
+    if (this.#flight !== undefined || this.#logout !== undefined) return;
+    this.#renewIfDue();
+    const need = onNeed(this.#state, this.#now());
+    if (this.#waiting.size > 0 && need.kind === 'wait' && need.start) this.#startRenewal('demand');
+    if (this.#flight === undefined) this.#waiting.end();
   }
 
   /** The schedule's call: the token is due, or a pause has ended. */
@@ -390,7 +465,7 @@ export class Refresher implements ManagedCredential, PoolMember {
     else this.#startRenewal('schedule');
   }
 
-  /** No renewal begins any more; resolves when the one that was sent, and its commit, have ended. */
+  /** No renewal begins any more; resolves when the one that was sent, and its commit, have ended. Never rejects. */
   async stop(): Promise<void> {
     this.#isStopping = true;
     this.#flightEnd.abort();
@@ -405,6 +480,8 @@ export class Refresher implements ManagedCredential, PoolMember {
     if (this.#flight !== undefined || this.#logout !== undefined) return true;
     if (this.#isStopping) return false;
     this.#flightEnd = new AbortController();
+    this.#isFlightForeign = false;
+    this.#hasNewSeed = false;
     this.#apply({ type: 'started', trigger });
     this.#flight = this.#renew(trigger);
     return true;
@@ -412,21 +489,30 @@ export class Refresher implements ManagedCredential, PoolMember {
 
   async #renew(trigger: RefreshTrigger): Promise<RenewalResult> {
     const startedAtMs = this.#clock.monotonicMs();
+    const slice = this.#slice;
     let result: RenewalResult;
     try {
-      result = await this.#options.source.renew(this.#host, trigger);
+      result = await slice.source.renew(this.#host, trigger);
     } catch (thrown) {
       // A defect, not an outcome; the credential must not stay `refreshing` for ever.
       result = { kind: 'failed', error: toSidebearerError(thrown) };
     }
+    // One that comes from other settings says nothing of these, and what was asked of it is asked again.
+    const isOld = slice !== this.#slice;
     this.#flight = undefined;
-    this.#refusedGeneration = undefined;
-    this.#outdatedGeneration = undefined;
+    if (!isOld) {
+      this.#refusedGeneration = undefined;
+      this.#outdatedGeneration = undefined;
+    }
     this.#lastEndAtMs = this.#clock.monotonicMs();
     // A login that came meanwhile has moved the state on: this result is about a grant that is no longer there.
-    if (this.#isRenewing()) this.#settle(result);
+    if (this.#isRenewing()) this.#settle(isOld ? { kind: 'stopped' } : result);
     this.#plan();
     this.#report(result, trigger, this.#clock.monotonicMs() - startedAtMs);
+    if (isOld && !this.#isStopping) {
+      void this.#reread().then(() => this.#serveAnew());
+      return result;
+    }
     this.#waiting.end();
     if (this.#mustReread) void this.#reread();
     return result;
@@ -501,13 +587,13 @@ export class Refresher implements ManagedCredential, PoolMember {
       return;
     }
     this.#mustReread = false;
-    const logins = this.#logins;
-    this.#rereading = this.#options.source.read().then(
+    const turns = this.#turns;
+    this.#rereading = this.#slice.source.read().then(
       (reading) => {
         this.#lookAgainMs = FIRST_LOOK_AGAIN_MS;
-        if (this.#flight === undefined && this.#logins === logins) return this.#take(reading);
+        if (this.#flight === undefined && this.#turns === turns) return this.#take(reading);
         this.#mustReread = true;
-        if (reading.kind !== 'empty' || this.#logins !== logins) return;
+        if (reading.kind !== 'empty' || this.#turns !== turns) return;
         // A logout elsewhere does not wait for a renewal here, which may take its time.
         this.#drop(reading.code);
         this.#waiting.end();
@@ -581,7 +667,7 @@ export class Refresher implements ManagedCredential, PoolMember {
     this.#tokens = tokens;
     this.#account = account;
     const { accessToken } = tokens;
-    const rawHeaders = accessToken === undefined ? [] : this.#options.injection.render(accessToken, account);
+    const rawHeaders = accessToken === undefined ? [] : this.#slice.injection.render(accessToken, account);
     const authorization: Authorization = { credential: this.name, generation, rawHeaders };
     const cached: CachedToken = { authorization, usableUntilWallMs };
     this.#unsaved = isDurable ? undefined : cached;
@@ -591,18 +677,31 @@ export class Refresher implements ManagedCredential, PoolMember {
       type: 'token',
       generation,
       usableUntilWallMs,
-      dueAtWallMs: dueAtMs(tokens, this.#options.lead, this.#options.random()),
+      dueAtWallMs: dueAtMs(tokens, this.#slice.lead, this.#options.random()),
       onDemand: this.#refusedGeneration !== undefined && this.#refusedGeneration !== generation,
     });
   }
 
+  /** The token in hand, as the settings of now want it sent and renewed. */
+  #renderAgain(): void {
+    const { token } = this.#state;
+    if (token.kind === 'none' || this.#tokens === undefined) return;
+    const account = this.#account;
+    const current = { generation: token.generation, tokens: this.#tokens, ...(account !== undefined && { account }) };
+    this.#replace(current, this.#unsaved === undefined);
+  }
+
   #drop(code: ErrorCode): void {
+    this.#forget();
+    this.#apply({ type: 'emptied', code });
+  }
+
+  #forget(): void {
     this.#tokens = undefined;
     this.#account = undefined;
     this.#quota = undefined;
     this.#unsaved = undefined;
     this.#cache.delete(this.name);
-    this.#apply({ type: 'emptied', code });
   }
 
   #isEnough({ generation }: CurrentToken): boolean {
@@ -616,7 +715,7 @@ export class Refresher implements ManagedCredential, PoolMember {
 
   #apply(event: CredentialEvent): void {
     const now = this.#now();
-    this.#state = transition(this.#state, event, now, this.#options.pauses);
+    this.#state = transition(this.#state, event, now, this.#slice.pauses);
     this.#plan();
   }
 
@@ -663,7 +762,7 @@ export class Refresher implements ManagedCredential, PoolMember {
   /** Where a login would help and none can be had here. */
   #nextStep(code: ErrorCode): string | undefined {
     const row: ErrorRow = catalogue[code];
-    const instead = this.#options.insteadOfLogin;
+    const instead = this.#slice.insteadOfLogin;
     if (row.remedy !== 'login' || instead === undefined) return undefined;
     // A record that cannot be used may be put right in another way as well.
     return row.layer === 'store' ? `${row.next} ${instead}` : instead;

@@ -43,9 +43,9 @@ export type Reading =
   | { readonly kind: 'empty'; readonly code: ErrorCode }
   /**
    * A grant is there, a token is not: obtain one. `isChanged`: not what the provider judged last, so that a pause which
-   * began with its judgement is over.
+   * began with its judgement is over. `isNew`: a seed that was never redeemed, whatever token is in hand.
    */
-  | { readonly kind: 'grant'; readonly isChanged?: boolean }
+  | { readonly kind: 'grant'; readonly isChanged?: boolean; readonly isNew?: boolean }
   | { readonly kind: 'dead'; readonly error: SidebearerError; readonly token: CurrentToken | undefined };
 
 /** One way to come by a token. */

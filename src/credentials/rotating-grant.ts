@@ -538,7 +538,7 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
 
     async read(): Promise<Reading> {
       const record = await records.read();
-      if (newSeed(record) !== undefined) return { kind: 'grant' };
+      if (newSeed(record) !== undefined) return { kind: 'grant', isNew: true };
       const death = deathOf(record);
       const token = records.isBoundHere(record) ? currentOf(record) : undefined;
       if (death !== undefined) return { kind: 'dead', error: death, token };

@@ -26,7 +26,11 @@ interface Waiter {
 /** How soon a client that did not get a place, or waited in vain, should come again, ms. */
 const RETRY_AFTER_MS = 1_000;
 
-export function createWaitingRoom(options: { timeoutMs: number; places: number }, clock: Clock): WaitingRoom {
+/** @param limits asked at each arrival */
+export function createWaitingRoom(
+  limits: () => { readonly timeoutMs: number; readonly places: number },
+  clock: Clock,
+): WaitingRoom {
   const waiters = new Set<Waiter>();
   return {
     get size() {
@@ -35,11 +39,12 @@ export function createWaitingRoom(options: { timeoutMs: number; places: number }
 
     join<T>(signal: AbortSignal, ready: () => Authorization | undefined, atEnd: () => T): Promise<Authorization | T> {
       if (signal.aborted) return Promise.reject(signal.reason);
-      if (waiters.size >= options.places) {
+      const { timeoutMs, places } = limits();
+      if (waiters.size >= places) {
         return Promise.reject(new SidebearerError('refresh_queue_full', { retryAfterMs: RETRY_AFTER_MS }));
       }
       return new Promise((resolve, reject) => {
-        const timer = clock.after(options.timeoutMs, () => {
+        const timer = clock.after(timeoutMs, () => {
           leave();
           reject(new SidebearerError('refresh_wait_timeout', { retryAfterMs: RETRY_AFTER_MS }));
         });

@@ -1,6 +1,6 @@
 // Certificates and keys that the configuration names by path, read and tried once at the start: a wrong one is told
 // then, with its setting, and not by the first request. Nothing of a key's text is ever told.
-import { X509Certificate } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import { SidebearerError, systemCode } from '../errors/sidebearer-error.ts';
@@ -20,6 +20,8 @@ export interface TlsSettings {
   /** Made once: one for each connection would read some hundred certificates each time. */
   readonly secureContext: SecureContext;
   readonly serverName: string | undefined;
+  /** SHA-256 of all of it: equal where nothing was changed. */
+  readonly digest: string;
 }
 
 /**
@@ -44,7 +46,8 @@ export async function openTlsFiles(files: TlsFiles, setting: string): Promise<Tl
       ...(certText !== undefined && { cert: certText }),
       ...(keyText !== undefined && { key: keyText }),
     });
-    return { secureContext, serverName };
+    const texts = JSON.stringify([caText, certText, keyText, serverName]);
+    return { secureContext, serverName, digest: createHash('sha256').update(texts).digest('base64') };
   } catch (thrown) {
     // The certificates were read already: it is the key, or the two do not belong together.
     throw unusableTlsFile(

@@ -106,6 +106,13 @@ export const catalogue = {
     next: 'Give the setting the path of a readable PEM file; a key must be unencrypted and belong to its certificate.',
     exit: 1,
   },
+  restart_required: {
+    layer: 'config',
+    status: 500,
+    outcome: 'rejected',
+    message: 'A setting was changed that a running process cannot change',
+    next: 'Restart it with the new configuration, or put the setting back; docs/config.md names those that need it.',
+  },
   sidecar_unreachable: {
     layer: 'config',
     status: 500,

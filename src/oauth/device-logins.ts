@@ -10,6 +10,7 @@ import type { DeviceLogin, TokenAnswer } from '../providers/provider.ts';
 import { pollDevice } from './device-polling.ts';
 import { LOGIN_LIFE_MS } from './login-cookie.ts';
 import type { LoginObserver, Visitor } from './observer.ts';
+import { assertSameClient } from './same-client.ts';
 
 /** As of logins by the browser. */
 const MOST_WAITING = 16;
@@ -104,9 +105,15 @@ export function createDeviceLogins(options: DeviceLoginsOptions): DeviceLogins {
     if (state.kind === 'failed') observer.loginFailed(state.error, visitor, view.credential, 'device_code');
   }
 
-  async function keep(entry: Entry, credential: ManagedCredential, tokens: TokenAnswer): Promise<void> {
+  async function keep(
+    entry: Entry,
+    credential: ManagedCredential,
+    device: DeviceLogin,
+    tokens: TokenAnswer,
+  ): Promise<void> {
     // A person said no while the answer was on its way.
     if (entry.state.kind !== 'waiting') return;
+    assertSameClient(device.boundTo, credential.device);
     entry.isKept = true;
     await credential.accept(tokens, { replaceAccount: entry.replaceAccount });
     const account = tokens.account ?? credential.status().account;
@@ -116,9 +123,9 @@ export function createDeviceLogins(options: DeviceLoginsOptions): DeviceLogins {
     end(entry, { kind: 'succeeded', warnings: [...warnings] });
   }
 
-  async function run(entry: Entry, credential: ManagedCredential, polled: Promise<TokenAnswer>): Promise<void> {
+  async function run(entry: Entry, credential: ManagedCredential, device: DeviceLogin, polled: Promise<TokenAnswer>) {
     try {
-      await keep(entry, credential, await polled);
+      await keep(entry, credential, device, await polled);
     } catch (thrown) {
       end(entry, { kind: 'failed', error: toSidebearerError(thrown) });
     }
@@ -151,9 +158,8 @@ export function createDeviceLogins(options: DeviceLoginsOptions): DeviceLogins {
     entries.set(handle, entry);
     observer.loginStarted(credential.name, visitor);
     if (isClosed) entry.stop.abort();
-    const work = run(entry, credential, pollDevice(device, authorization, clock, entry.stop.signal)).finally(() =>
-      atWork.delete(work),
-    );
+    const polled = pollDevice(device, authorization, clock, entry.stop.signal);
+    const work: Promise<void> = run(entry, credential, device, polled).finally(() => atWork.delete(work));
     atWork.add(work);
     return handle;
   }

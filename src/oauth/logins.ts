@@ -20,6 +20,7 @@ import { createLoginDeadlines } from './login-deadlines.ts';
 import { createLoginWork, type LoginFacts, type LoginProgress, type LoginTask } from './login-work.ts';
 import type { LoginObserver, Visitor } from './observer.ts';
 import { loginId, openPendingLogin, type PendingLogin, sealPendingLogin } from './pending-login.ts';
+import { assertSameClient } from './same-client.ts';
 import { createWatchedLogins, type Watcher } from './watched-logins.ts';
 
 export interface LoginsOptions {
@@ -201,7 +202,11 @@ export function createLogins(options: LoginsOptions): Logins {
       const { redirectUri } = login;
       const expiresAtMs = clock.wallMs() + LOGIN_LIFE_MS;
       const cookieHash = hashLoginCookie(cookie);
-      const content = { credential: name, verifier, nonce, redirectUri, cookieHash, replaceAccount, expiresAtMs };
+      const { boundTo } = login;
+      const content = {
+        ...{ credential: name, verifier, nonce, redirectUri, cookieHash, replaceAccount, expiresAtMs },
+        ...(boundTo !== undefined && { boundTo }),
+      };
       await pending.put(id, { credential: name, sealed: sealPendingLogin(sealing, id, content), expiresAtMs });
       deadlines.begin(id, name, expiresAtMs);
       if (watcher !== undefined) watched.begin(id, watcher);
@@ -227,6 +232,7 @@ export function createLogins(options: LoginsOptions): Logins {
         if (found.login.redirectUri !== login.redirectUri) {
           throw new SidebearerError('state_unknown', { reason: 'the redirect URI was changed since it was started' });
         }
+        assertSameClient(login.boundTo, found.login);
         task = await take(id, login);
         taken = id;
         setCookie = clearLoginCookie(id, isHttps(login.redirectUri));
@@ -235,6 +241,7 @@ export function createLogins(options: LoginsOptions): Logins {
         const { nonce, verifier } = login;
         const answer = { state, nonce, verifier, parameters: withState(parameters, state) };
         const tokens = await found.login.exchange(answer);
+        assertSameClient(found.login.boundTo, found.credential.login);
         task.beginStoring();
         await found.credential.accept(tokens, { replaceAccount: login.replaceAccount });
 

@@ -13,6 +13,8 @@ export interface PendingLogin {
   readonly cookieHash: string;
   /** A person said that another account may replace the stored one. */
   readonly replaceAccount: boolean;
+  /** Whose client it was begun with. */
+  readonly boundTo?: string;
   /** Wall ms. */
   readonly expiresAtMs: number;
 }
@@ -46,6 +48,7 @@ function isPendingLogin(value: unknown): value is PendingLogin {
   return (
     ['credential', 'verifier', 'nonce', 'redirectUri', 'cookieHash'].every((key) => typeof fields[key] === 'string') &&
     typeof fields['replaceAccount'] === 'boolean' &&
+    (fields['boundTo'] === undefined || typeof fields['boundTo'] === 'string') &&
     typeof fields['expiresAtMs'] === 'number'
   );
 }

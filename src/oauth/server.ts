@@ -36,8 +36,8 @@ export interface OAuthServerOptions {
   readonly clock: Clock;
   readonly observer: LoginObserver;
   readonly version: string;
-  /** `admin.token`: what changes something must show it. */
-  readonly adminToken?: string | undefined;
+  /** `admin.token`: what changes something must show it. Asked each time. */
+  readonly adminToken?: () => string | undefined;
   readonly random?: (bytes: number) => Buffer;
   /** Sentences of ours for the top of the status page, asked for at each visit. */
   readonly notices?: () => readonly string[];
@@ -148,7 +148,8 @@ export function createOAuthServer(options: OAuthServerOptions): OAuthServer {
       if (method === 'POST' || method === 'DELETE') {
         checkOrigin(request);
         further = { 'www-authenticate': adminChallenge };
-        if (options.adminToken !== undefined) checkAdminToken(request, options.adminToken);
+        const adminToken = options.adminToken?.();
+        if (adminToken !== undefined) checkAdminToken(request, adminToken);
         further = {};
       }
       return await endpoint({ request, host, query, visitor, texts, wantsJson: wantsJson(request) });

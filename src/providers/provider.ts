@@ -75,6 +75,8 @@ export interface AuthorizationAnswer extends AuthorizationRequest {
 
 /** Login by authorization code with PKCE. */
 export interface AuthorizationCodeLogin {
+  /** `Bound` as text: what was begun with one client is never finished with another. */
+  readonly boundTo?: string;
   /** The exact redirect URI that is registered. */
   readonly redirectUri: string;
   /**
@@ -125,6 +127,8 @@ export type DevicePoll =
 
 /** Login by a code that is typed on another device (RFC 8628, and its Codex variant). Needs no callback. */
 export interface DeviceLogin {
+  /** As of `AuthorizationCodeLogin`. */
+  readonly boundTo?: string;
   /** Whether the provider has it, as far as can be told now; asks for the metadata where need be. Never rejects. */
   isOffered(): Promise<boolean>;
   /**

@@ -48,6 +48,13 @@ export interface Route {
   readonly upstream: Upstream;
   /** Undefined: `upstream` for all. */
   readonly upstreamsOfMembers: ReadonlyMap<string, Upstream> | undefined;
+  readonly use: RouteUse;
+}
+
+/** How many requests still go by the routes of one configuration: its upstreams are closed after the last. */
+export interface RouteUse {
+  enter(): void;
+  leave(): void;
 }
 
 /** A member's token never leaves by another member's egress. */
@@ -82,8 +89,12 @@ export interface AdmissionOptions {
 export type Admit = (head: RequestHead) => Admitted;
 
 /** @param connect the carrier's way to a route's upstream */
-export function createAdmission(options: AdmissionOptions, connect: (route: RouteOptions) => Upstream): Admit {
-  const router = createRouter(options.routes.map((route) => compile(route, connect, options.clients)));
+export function createAdmission(
+  options: AdmissionOptions,
+  connect: (route: RouteOptions) => Upstream,
+  use: RouteUse,
+): Admit {
+  const router = createRouter(options.routes.map((route) => compile(route, connect, options.clients, use)));
   const assertClient = options.clients === undefined ? undefined : createClientCheck(options.clients);
   const hosts = new Set(options.hosts.map((host) => hostOf(host) ?? host.toLowerCase()));
   return (head) => {
@@ -114,6 +125,7 @@ function compile(
   options: RouteOptions,
   connect: (route: RouteOptions) => Upstream,
   clients: ClientToken | undefined,
+  use: RouteUse,
 ): Route {
   const ways = options.waysOfMembers;
   const upstreams = ways && new Map([...ways].map(([member, way]) => [member, connect({ ...options, way })] as const));
@@ -131,5 +143,6 @@ function compile(
     forwarding: options.forwarding === undefined ? undefined : createForwarding(options.forwarding),
     upstream: upstreams?.values().next().value ?? connect(options),
     upstreamsOfMembers: upstreams,
+    use,
   };
 }

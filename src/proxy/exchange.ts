@@ -19,8 +19,8 @@ export interface ExchangesOptions {
   readonly observer: ProxyObserver;
   readonly clock: Clock;
   readonly replayMemory: ReplayMemory;
-  /** Requests at work and waiting; beyond it `overloaded`. */
-  readonly maxInFlight: number;
+  /** Requests at work and waiting; beyond it `overloaded`. Asked at each. */
+  readonly maxInFlight: () => number;
 }
 
 /** All exchanges of a listener. */
@@ -57,7 +57,7 @@ interface Room {
 }
 
 function enter(room: Room): void {
-  if (room.inFlight >= room.options.maxInFlight) throw new SidebearerError('overloaded', { retryAfterMs: 1000 });
+  if (room.inFlight >= room.options.maxInFlight()) throw new SidebearerError('overloaded', { retryAfterMs: 1000 });
   room.inFlight += 1;
 }
 
@@ -128,6 +128,7 @@ class Exchange implements ClientListener, AnswerListener {
       const admitted = options.admit(this.#client);
       this.#admitted = admitted;
       const { route } = admitted;
+      route.use.enter();
       options.observer.requestBegan(route.options.name);
       if (admitted.facts.hasBody) {
         this.#body = new BodyFlow(this.#client, options.replayMemory, route.options.replayMaxBodyBytes);
@@ -411,6 +412,7 @@ class Exchange implements ClientListener, AnswerListener {
     this.#departure?.abort();
     this.#body?.drop();
     if (this.#isIn) this.#room.inFlight -= 1;
+    this.#admitted?.route.use.leave();
     const { observer, clock } = this.#room.options;
     observer.requestEnded({
       route: this.#admitted?.route.options.name,

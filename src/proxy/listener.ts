@@ -1,18 +1,17 @@
 // The proxy's listener: puts router, exchanges, the standard carrier and upgrades together, binds, and drains. It adds
 // no meaning of its own and reserves no path.
 import type { Clock } from '../clock.ts';
-import type { Way } from '../egress/way.ts';
 import { type BoundAddress, bind, type ListenAddress } from '../listen.ts';
-import { createAdmission, type RouteOptions } from './admission.ts';
+import { type Admit, createAdmission, type RouteOptions } from './admission.ts';
 import type { ClientToken } from './client-token.ts';
 import { createExchanges } from './exchange.ts';
 import type { ListenerTls } from './listener-tls.ts';
-import type { Upstream } from './message.ts';
 import type { ProxyObserver } from './observer.ts';
 import { createReplayMemory } from './replay.ts';
-import { createStandardServer } from './standard/server.ts';
+import { type CarrierLimits, createStandardServer } from './standard/server.ts';
 import { createStandardUpstream } from './standard/upstream.ts';
 import { createUpgrades } from './upgrade.ts';
+import { createUpstreamPool, type RouteSet } from './upstream-pool.ts';
 
 export interface ProxyLimits {
   /** Requests at work and waiting. */
@@ -26,8 +25,8 @@ export interface ProxyLimits {
   readonly replayMemoryBytes: number;
 }
 
-export interface ProxyListenerOptions {
-  readonly address: ListenAddress;
+/** What a reload of the configuration may change. */
+export interface ProxySettings {
   readonly routes: readonly RouteOptions[];
   /** Names that may stand in `Host`, and then no cross-site page may call; empty: any. */
   readonly hosts: readonly string[];
@@ -35,7 +34,12 @@ export interface ProxyListenerOptions {
   readonly tls?: ListenerTls | undefined;
   /** What every client must show; absent: nothing. */
   readonly clients?: ClientToken | undefined;
+  /** `headerBytes` is that of the start. */
   readonly limits: ProxyLimits;
+}
+
+export interface ProxyListenerOptions extends ProxySettings {
+  readonly address: ListenAddress;
   readonly observer: ProxyObserver;
   readonly clock: Clock;
 }
@@ -48,6 +52,11 @@ export interface ProxyListener {
    * `maxDrainMs` (both from now), then open upgrades are ended in order and the rest is cut. Never throws.
    */
   close(drain: { readonly minDrainMs: number; readonly maxDrainMs: number }): Promise<void>;
+  /**
+   * From now on requests are admitted by these; those that were go on as they began, and so do connections. A listener
+   * stays plain, or stays with TLS.
+   */
+  reconfigure(settings: ProxySettings): void;
   readonly inFlight: number;
 }
 
@@ -55,35 +64,29 @@ export interface ProxyListener {
 const UPGRADE_GRACE_MS = 500;
 
 export function createProxyListener(options: ProxyListenerOptions): ProxyListener {
-  const { clock, limits, observer } = options;
-  // Connections are shared by what goes the same way alone: a client certificate or a tunnel is a route's own.
-  const upstreams: { readonly way: Way | undefined; readonly key: string; readonly upstream: Upstream }[] = [];
-  const upstreamFor = (route: RouteOptions): Upstream => {
-    const { timeouts, http2, way } = route;
-    const origin = route.upstream.origin;
-    const key = JSON.stringify([origin, timeouts, http2]);
-    const known = upstreams.find((each) => each.way === way && each.key === key);
-    if (known !== undefined) return known.upstream;
-    const upstream = createStandardUpstream({ origin, timeouts, http2, way });
-    upstreams.push({ way, key, upstream });
-    return upstream;
-  };
-  const admit = createAdmission({ ...options, headerCount: limits.headerCount }, upstreamFor);
+  const { clock, observer } = options;
+  let settings: ProxySettings = options;
+  const upstreams = createUpstreamPool(({ upstream: { origin }, timeouts, http2, way }) =>
+    createStandardUpstream({ origin, timeouts, http2, way }),
+  );
+  const admissionOf = (set: RouteSet): Admit =>
+    createAdmission({ ...settings, headerCount: settings.limits.headerCount }, set.connect, set.use);
+  let routes = upstreams.open();
+  let admission = admissionOf(routes);
+  const admit: Admit = (head) => admission(head);
   const exchanges = createExchanges({
     admit,
     observer,
     clock,
-    replayMemory: createReplayMemory(limits.replayMemoryBytes),
-    maxInFlight: limits.inFlight,
+    replayMemory: createReplayMemory(() => settings.limits.replayMemoryBytes),
+    maxInFlight: () => settings.limits.inFlight,
   });
   const upgrades = createUpgrades({ admit, exchanges, observer, clock });
   const carrier = createStandardServer({
     clock,
-    maxWaiting: limits.inFlight,
     tls: options.tls,
-    headerBytes: limits.headerBytes,
-    headerTimeoutMs: limits.headerTimeoutMs,
-    keepAliveMs: limits.keepAliveMs,
+    headerBytes: options.limits.headerBytes,
+    limits: carrierLimits(options.limits),
     begin: exchanges.begin,
     upgrade: upgrades.begin,
     failed: observer.failed.bind(observer),
@@ -102,7 +105,7 @@ export function createProxyListener(options: ProxyListenerOptions): ProxyListene
     }
     carrier.destroy();
     await closed;
-    await Promise.all(upstreams.map(({ upstream }) => upstream.destroy()));
+    await upstreams.destroy();
   };
 
   return {
@@ -111,10 +114,23 @@ export function createProxyListener(options: ProxyListenerOptions): ProxyListene
       return { url: options.tls === undefined ? url : url.replace(/^http:/, 'https:'), address };
     },
     close,
+    reconfigure(next) {
+      settings = next;
+      const before = routes;
+      routes = upstreams.open();
+      admission = admissionOf(routes);
+      // After the new ones took theirs, so that what both name stays open.
+      before.retire();
+      carrier.reconfigure(next.tls, carrierLimits(next.limits));
+    },
     get inFlight() {
       return exchanges.inFlight;
     },
   };
+}
+
+function carrierLimits({ inFlight, headerTimeoutMs, keepAliveMs }: ProxyLimits): CarrierLimits {
+  return { maxWaiting: inFlight, headerTimeoutMs, keepAliveMs };
 }
 
 function after(clock: Clock, ms: number): Promise<void> {

@@ -7,16 +7,17 @@ export interface ReplayMemory {
   give(bytes: number): void;
 }
 
-export function createReplayMemory(maxBytes: number): ReplayMemory {
-  let free = maxBytes;
+/** @param maxBytes asked at each piece: a reload may change it */
+export function createReplayMemory(maxBytes: () => number): ReplayMemory {
+  let taken = 0;
   return {
     take(bytes) {
-      if (bytes > free) return false;
-      free -= bytes;
+      if (taken + bytes > maxBytes()) return false;
+      taken += bytes;
       return true;
     },
     give(bytes) {
-      free += bytes;
+      taken -= bytes;
     },
   };
 }

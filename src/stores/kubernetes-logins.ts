@@ -13,7 +13,7 @@ export interface KubernetesLoginsOptions {
   readonly api: KubernetesApi;
   readonly secrets: Resource;
   readonly nameOf: (credential: string) => string;
-  readonly credentials: readonly string[];
+  readonly credentials: () => Iterable<string>;
   readonly clock: Clock;
   readonly random: () => number;
 }
@@ -75,7 +75,7 @@ export function createKubernetesLogins(options: KubernetesLoginsOptions): Pendin
 
   const put: PendingLogins['put'] = async (id, { credential, sealed, expiresAtMs }) => {
     if (!idPattern.test(id)) throw new SidebearerError('internal_error', { reason: 'a login id is SHA-256 in hex' });
-    for (const other of credentials) {
+    for (const other of credentials()) {
       if (other !== credential && readEntry(await read(other), other, id) !== undefined) throw taken(credential);
     }
     const mine = { sealed, expiresAtMs };
@@ -95,7 +95,7 @@ export function createKubernetesLogins(options: KubernetesLoginsOptions): Pendin
   /** Whose login it is does not follow from its id. */
   const search = async (id: string): Promise<{ credential: string; found: FoundLogin } | undefined> => {
     if (!idPattern.test(id)) return undefined;
-    for (const credential of credentials) {
+    for (const credential of credentials()) {
       const found = find(await read(credential), credential, id);
       if (found.status !== 'unknown') return { credential, found };
     }

@@ -13,7 +13,7 @@ import type { Store } from './store.ts';
 
 export interface KubernetesStoreOptions {
   /** Configured ones: a Role names each Secret, so none can be listed. */
-  readonly credentials: readonly string[];
+  readonly credentials: () => Iterable<string>;
   /** Empty: the pod's own. */
   readonly namespace: string;
   readonly secretPrefix: string;
@@ -58,14 +58,14 @@ export async function createKubernetesStore(options: KubernetesStoreOptions): Pr
     watch: watches.add,
     async list() {
       const found: string[] = [];
-      for (const credential of credentials) {
+      for (const credential of credentials()) {
         if ((await records.read(credential)).record !== undefined) found.push(credential);
       }
       return found;
     },
     async probe() {
       // Each has its own Secret, and a Role may leave one out.
-      for (const credential of credentials) await records.probe(credential);
+      for (const credential of credentials()) await records.probe(credential);
     },
     logins: createKubernetesLogins({ api, secrets, nameOf, credentials, clock, random }),
     async close() {

@@ -2,7 +2,7 @@
 // restarts or fails over, and ends in a result or an error with a code. It never queues a command for a server that is
 // away: what is late then would be sent to whatever comes back.
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { SecureContext } from 'node:tls';
+import type { ConnectionOptions, SecureContext } from 'node:tls';
 import { Redis, type RedisOptions } from 'ioredis';
 import { type Clock, sleep } from '../clock.ts';
 import { SidebearerError } from '../errors/sidebearer-error.ts';
@@ -20,6 +20,8 @@ export interface RedisConnection {
   connect(): Redis;
   /** After each (re)connection. */
   onReady(ready: () => void): void;
+  /** Whom TLS trusts from now on: the connection is made anew, and what was asked over it is asked again. */
+  trust(secureContext: SecureContext | undefined): void;
   close(): void;
 }
 
@@ -50,6 +52,12 @@ export function createRedisConnection({ url, secureContext, clock, random }: Red
   const address = `${host.includes(':') ? `[${host}]` : host}:${port}`;
   const backoff = (times: number): number =>
     Math.min(FIRST_PAUSE_MS * 2 ** (times - 1), LONGEST_PAUSE_MS) * (0.5 + random() / 2);
+  // The library reads it at each connection.
+  const tls: ConnectionOptions = {
+    rejectUnauthorized: true,
+    ...(secureContext !== undefined && { secureContext }),
+    ...serverName(host),
+  };
   const options = {
     host,
     port,
@@ -57,9 +65,7 @@ export function createRedisConnection({ url, secureContext, clock, random }: Red
     ...(password !== '' && { password }),
     db,
     // A variable of the environment that switches verification off is not for tokens.
-    ...(isTls && {
-      tls: { rejectUnauthorized: true, ...(secureContext !== undefined && { secureContext }), ...serverName(host) },
-    }),
+    ...(isTls && { tls }),
     // The answers are plain strings and numbers, and every server speaks it.
     protocol: 2 as const,
     disableClientInfo: true,
@@ -145,6 +151,11 @@ export function createRedisConnection({ url, secureContext, clock, random }: Red
       return own;
     },
     onReady: (call) => void ready.add(call),
+    trust(next) {
+      if (next === undefined) delete tls.secureContext;
+      else tls.secureContext = next;
+      if (isTls && !isClosed) redis.disconnect(true);
+    },
     close() {
       isClosed = true;
       ready.clear();

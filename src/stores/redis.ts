@@ -26,13 +26,18 @@ export interface RedisStoreOptions {
   readonly onWarning: (warning: SidebearerError) => void;
 }
 
+export interface RedisStore extends Store {
+  /** Whom TLS trusts from now on. */
+  trust(secureContext: SecureContext | undefined): void;
+}
+
 /** Writes and deletes, as a commit and its release do. */
 const probeScript = `
 redis.call('SET', KEYS[1], '1', 'PX', 60000)
 return redis.call('DEL', KEYS[1])`;
 
 /** It opens whether or not the server is there: who calls waits for it, for a bounded time. */
-export function createRedisStore(options: RedisStoreOptions): Store {
+export function createRedisStore(options: RedisStoreOptions): RedisStore {
   const { keyPrefix, clock, onWarning } = options;
   const connection = createRedisConnection(options);
   const channel = `${keyPrefix}changed`;
@@ -42,6 +47,7 @@ export function createRedisStore(options: RedisStoreOptions): Store {
 
   return {
     kind: 'redis',
+    trust: connection.trust,
     read: records.read,
     commit: records.commit,
     lease: createLeases(createRedisLeases(connection, keyPrefix), clock),

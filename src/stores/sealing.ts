@@ -52,6 +52,23 @@ export function createSealing(keys: readonly Buffer[]): Sealing {
   return sealing;
 }
 
+/** A sealing whose keys can be changed under those who hold it. */
+export interface ChangeableSealing extends Sealing {
+  change(next: Sealing): void;
+}
+
+export function createChangeableSealing(first: Sealing): ChangeableSealing {
+  let current = first;
+  return {
+    seal: (plaintext, context) => current.seal(plaintext, context),
+    open: (sealed, context) => current.open(sealed, context),
+    reseal: (sealed, context) => current.reseal(sealed, context),
+    change(next) {
+      current = next;
+    },
+  };
+}
+
 /**
  * No sealing: what is stored can be read by whoever reads the store, and its context is not checked. Only where the
  * operator said `plaintext: true`. A text that was sealed with a key is refused, not taken for a plaintext.

@@ -83,6 +83,11 @@ export function createCredentialObserver({ metrics, logger, failures }: Credenti
       else logger.info(fields, 'The breaker of the token endpoint lets one attempt through');
     },
 
+    breakerGone(endpoint, egress) {
+      metrics.breakerGone(endpoint, egress);
+      breakers.delete(`${endpoint} ${egress}`);
+    },
+
     tokenRefused(credential) {
       // Not a failure yet, and a crowd of requests meets it at once: the replay's outcome tells.
       logger.debug({ event: 'token_refused', credential }, 'The upstream refused the current token');

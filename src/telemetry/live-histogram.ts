@@ -50,6 +50,11 @@ export class LiveHistogram extends Histogram {
     return series;
   }
 
+  /** It is not told of any more; whoever holds it counts for nobody. */
+  forget(value: string): void {
+    this.#series.delete(value);
+  }
+
   override async get(): Promise<Told> {
     return this.getForPromString();
   }

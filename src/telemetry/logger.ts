@@ -18,6 +18,8 @@ export interface Logger {
   readonly error: Write;
   readonly fatal: Write;
   isEnabled(level: Exclude<LogLevel, 'silent'>): boolean;
+  /** From now on. */
+  setLevel(level: LogLevel): void;
 }
 
 export interface LoggerOptions {
@@ -56,6 +58,9 @@ export async function createLogger(options: LoggerOptions): Promise<Logger> {
     error: writer('error'),
     fatal: writer('fatal'),
     isEnabled: (level) => log.isLevelEnabled(level),
+    setLevel(level) {
+      log.level = level;
+    },
   };
 }
 

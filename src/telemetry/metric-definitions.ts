@@ -144,6 +144,12 @@ export const metricDefinitions = {
     help: 'Always 1; 8 characters that tell the active configuration from others, by HMAC under the first seal key; without one they are of this process alone.',
     labels: ['hash'],
   },
+  configReloads: {
+    name: 'sidebearer_config_reloads_total',
+    type: 'counter',
+    help: 'Changes of the configuration and its files while running: applied, or refused because of a mistake in them.',
+    labels: ['outcome'],
+  },
   storeWrites: {
     name: 'sidebearer_store_writes_total',
     type: 'counter',

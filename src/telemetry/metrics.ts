@@ -16,14 +16,19 @@ export interface MetricsOptions {
   readonly credentials: () => readonly CredentialStatus[];
   /** Whether a name is a configured credential: what is not never becomes a label. */
   readonly hasCredential: (name: string) => boolean;
-  /** Names (or indices) of the routes: their series begin at 0. */
-  readonly routes: readonly string[];
-  /** Whether the gauges of single credentials are exposed. */
-  readonly perCredential: boolean;
+  readonly active: ActiveConfiguration;
   readonly version: string;
   /** Version of Node. */
   readonly node: string;
   readonly storeKind: Store['kind'];
+}
+
+/** What a reload of the configuration may change. */
+export interface ActiveConfiguration {
+  /** Names (or indices) of the routes: their series begin at 0. */
+  readonly routes: readonly string[];
+  /** Whether the gauges of single credentials are exposed. */
+  readonly perCredential: boolean;
   /** First 8 characters of the configuration's SHA-256. */
   readonly configHash?: string;
 }
@@ -35,6 +40,9 @@ export interface Exposition {
 
 export interface Metrics {
   expose(): Promise<Exposition>;
+  /** Series of routes that are gone end with their last request; those of credentials that are gone end now. */
+  reconfigure(active: ActiveConfiguration, goneCredentials: readonly string[]): Promise<void>;
+  configReloaded(outcome: 'applied' | 'refused'): void;
   requestBegan(route: string): void;
   requestEnded(end: RequestEnd): void;
   replayed(route: string, outcome: ReplayOutcome): void;
@@ -46,6 +54,7 @@ export interface Metrics {
   storeWritten(outcome: 'committed' | 'conflict' | 'failed'): void;
   /** Also to be called once at the start, so that a breaker is seen before it first moves. */
   breakerChanged(endpoint: string, egress: string, state: BreakerState): void;
+  breakerGone(endpoint: string, egress: string): void;
   /** `outcome` is `succeeded` or a code of the catalogue. */
   loginEnded(credential: string | undefined, outcome: 'succeeded' | SidebearerError['code']): void;
 }
@@ -57,6 +66,7 @@ const replayOutcomes = ['accepted', 'refused_again', 'body_too_large', 'refresh_
 const writeOutcomes = ['committed', 'conflict', 'failed'] as const;
 const breakerStates = ['closed', 'open', 'half_open'] as const;
 const quotaWindows = ['primary', 'secondary'] as const;
+const reloadOutcomes = ['applied', 'refused'] as const;
 const tokenResults = new Set(['1xx', '2xx', '3xx', '4xx', '5xx', 'network']);
 const SWITCHING_PROTOCOLS = 101;
 
@@ -103,6 +113,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const cooldownEnd = gauge(define.cooldownEnd);
   const upstreamQuota = gauge(define.upstreamQuota);
   const configInfo = gauge(define.configInfo);
+  const configReloads = counter(define.configReloads);
   const storeWrites = counter(define.storeWrites);
   const storeDirty = gauge(define.storeDirty);
   const logins = counter(define.logins);
@@ -119,7 +130,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   collectDefaultMetrics({ register: registry });
 
   buildInfo.set({ version: options.version, node: options.node }, 1);
-  if (options.configHash !== undefined) configInfo.set({ hash: options.configHash }, 1);
+  for (const outcome of reloadOutcomes) configReloads.inc({ outcome }, 0);
   // rate() is taken for each series: one that is born at 1 hides its first failure.
   for (const code of errorCodes) errors.inc({ layer: catalogue[code].layer, code }, 0);
   for (const outcome of writeOutcomes) storeWrites.inc({ kind: options.storeKind, outcome }, 0);
@@ -127,7 +138,28 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const routes = new Map<string, RouteSeries>();
   const seriesOf = (route: string): RouteSeries => routes.get(route) ?? addRoute(route);
   const unmatched = addRoute(NONE);
-  for (const route of options.routes) addRoute(route);
+  let active = options.active;
+  activate(active);
+
+  function activate(next: ActiveConfiguration): void {
+    active = next;
+    for (const route of next.routes) seriesOf(route);
+    configInfo.reset();
+    if (next.configHash !== undefined) configInfo.set({ hash: next.configHash }, 1);
+  }
+
+  /** Those that no configuration names any more, and whose last request has ended. */
+  function forgetRoutes(): void {
+    for (const [route, { inFlight, upgrades }] of routes) {
+      if (route === NONE || active.routes.includes(route) || inFlight > 0 || upgrades > 0) continue;
+      routes.delete(route);
+      requestDuration.forget(route);
+      upstreamTtfb.forget(route);
+      for (const outcome of replayOutcomes) replays.remove({ route, outcome });
+      requestsInFlight.remove({ route });
+      upgradesOpen.remove({ route });
+    }
+  }
 
   function addRoute(route: string): RouteSeries {
     const series = {
@@ -160,6 +192,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
 
   /** What is read from the state rather than counted by the registry: computed at the scrape. */
   function readState(): void {
+    forgetRoutes();
     requests.reset();
     for (const [route, series] of routes) {
       for (const [i, status_class] of statusClasses.entries()) {
@@ -170,7 +203,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       upgradesOpen.set({ route }, series.upgrades);
     }
     for (const each of perCredential) each.reset();
-    if (!options.perCredential) return;
+    if (!active.perCredential) return;
     for (const status of options.credentials()) {
       const credential = status.name;
       requestsWaiting.set({ credential }, status.waiting);
@@ -192,6 +225,22 @@ export function createMetrics(options: MetricsOptions): Metrics {
     async expose() {
       readState();
       return { contentType: registry.contentType, body: await registry.metrics() };
+    },
+
+    async reconfigure(next, goneCredentials) {
+      activate(next);
+      const gone = new Set(goneCredentials);
+      if (gone.size === 0) return;
+      for (const metric of [credentialErrors, refreshes, tokenRequests, logins]) {
+        for (const { labels } of (await metric.get()).values) {
+          if (gone.has(String(labels['credential']))) metric.remove(labels);
+        }
+      }
+      for (const credential of gone) refreshDuration.remove({ credential });
+    },
+
+    configReloaded(outcome) {
+      configReloads.inc({ outcome });
     },
 
     requestBegan(route) {
@@ -220,12 +269,15 @@ export function createMetrics(options: MetricsOptions): Metrics {
     failed,
 
     refreshEnded(credential, end) {
+      if (end.error !== undefined) failed(end.error, credential);
+      // The last one of a credential that was taken out.
+      if (known(credential) === undefined) return;
       refreshes.inc({ credential, trigger: end.trigger, outcome: end.outcome });
       refreshDuration.observe({ credential }, end.durationMs / 1000);
-      if (end.error !== undefined) failed(end.error, credential);
     },
 
     tokenRequested(credential, grant, result) {
+      if (known(credential) === undefined) return;
       tokenRequests.inc({ credential, grant, result: tokenResults.has(result) ? result : 'network' });
     },
 
@@ -235,6 +287,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
 
     breakerChanged(endpoint, egress, current) {
       for (const state of breakerStates) breakerState.set({ endpoint, egress, state }, state === current ? 1 : 0);
+    },
+
+    breakerGone(endpoint, egress) {
+      for (const state of breakerStates) breakerState.remove({ endpoint, egress, state });
     },
 
     loginEnded(credential, outcome) {

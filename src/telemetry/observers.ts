@@ -1,5 +1,6 @@
 // All observers on one set of metrics, one logger and one gate against floods: what the composition root hands out.
 import type { Clock } from '../clock.ts';
+import type { ReloadObserver } from '../config/reload-observer.ts';
 import type { CredentialObserver } from '../credentials/observer.ts';
 import type { LoginObserver } from '../oauth/observer.ts';
 import type { ProxyObserver } from '../proxy/observer.ts';
@@ -10,6 +11,7 @@ import type { Logger } from './logger.ts';
 import { createLoginObserver } from './login-observer.ts';
 import type { Metrics } from './metrics.ts';
 import { createProxyObserver } from './proxy-observer.ts';
+import { createReloadObserver } from './reload-observer.ts';
 import { createRepeatGate } from './repeat-gate.ts';
 
 export interface ObserversOptions {
@@ -17,7 +19,7 @@ export interface ObserversOptions {
   readonly logger: Logger;
   readonly clock: Clock;
   /** `log.access`: one line at info for each request. */
-  readonly accessLog: boolean;
+  readonly accessLog: () => boolean;
 }
 
 export interface Observers {
@@ -25,6 +27,7 @@ export interface Observers {
   readonly proxy: ProxyObserver;
   readonly logins: LoginObserver;
   readonly listeners: ListenerObserver;
+  readonly reloads: ReloadObserver;
 }
 
 export function createObservers({ metrics, logger, clock, accessLog }: ObserversOptions): Observers {
@@ -34,5 +37,6 @@ export function createObservers({ metrics, logger, clock, accessLog }: Observers
     proxy: createProxyObserver({ ...telemetry, gate: createRepeatGate(clock), accessLog }),
     logins: createLoginObserver(telemetry),
     listeners: createListenerObserver(telemetry),
+    reloads: createReloadObserver(telemetry),
   };
 }

@@ -12,18 +12,17 @@ export interface ProxyTelemetry {
   readonly failures: FailureLog;
   /** Against a flood of equal lines that are no failures. */
   readonly gate: RepeatGate;
-  /** One line at info for each request. */
-  readonly accessLog: boolean;
+  /** One line at info for each request; asked at each. */
+  readonly accessLog: () => boolean;
 }
 
 export function createProxyObserver({ metrics, logger, failures, gate, accessLog }: ProxyTelemetry): ProxyObserver {
-  const isLogging = accessLog && logger.isEnabled('info');
   return {
     requestBegan: metrics.requestBegan,
 
     requestEnded(end) {
       metrics.requestEnded(end);
-      if (isLogging) logger.info(accessFields(end), 'Request');
+      if (accessLog() && logger.isEnabled('info')) logger.info(accessFields(end), 'Request');
       if (end.error !== undefined) {
         const subject = `${end.route ?? ''} ${end.error.details.credential ?? ''}`;
         failures.reportRepeatable('warn', end.error, subject, requestFields(end));

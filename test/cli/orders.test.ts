@@ -109,7 +109,7 @@ t.test('--json prints what the sidecar says, failures as well', async (t) => {
 
 t.test('the admin token comes from a flag, a file, the environment or the configuration', async (t) => {
   const adminToken = 'correct-horse-battery-staple';
-  const { port } = await startPort(t, [createFakeCredential()], { adminToken });
+  const { port } = await startPort(t, [createFakeCredential()], { adminToken: () => adminToken });
   const folder = t.testdir({ token: `${adminToken}\n`, empty: '', twoLines: `${adminToken}\nx\n` });
   const url = ['--url', `http://127.0.0.1:${port}`];
   const run = (more: string[], env = {}, input?: string) =>

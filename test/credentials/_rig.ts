@@ -10,12 +10,12 @@ import { createInjection } from '../../src/credentials/injection.ts';
 import type { LeadPolicy } from '../../src/credentials/lead.ts';
 import type { CredentialObserver, RefreshEnd } from '../../src/credentials/observer.ts';
 import { createRecords, type OpenRecord, type Records } from '../../src/credentials/records.ts';
-import { Refresher } from '../../src/credentials/refresher.ts';
+import { type CredentialSlice, Refresher } from '../../src/credentials/refresher.ts';
 import type { TokenSource } from '../../src/credentials/renewal.ts';
 import { createRotatingGrant } from '../../src/credentials/rotating-grant.ts';
 import { createSchedule, type Schedule } from '../../src/credentials/schedule.ts';
 import { createTokenCache, type TokenCache } from '../../src/credentials/token-cache.ts';
-import { SidebearerError } from '../../src/errors/sidebearer-error.ts';
+import { SidebearerError, toSidebearerError } from '../../src/errors/sidebearer-error.ts';
 import type { Account, Bound, LimitReader, Provider } from '../../src/providers/provider.ts';
 import { createMemoryStore } from '../../src/stores/memory.ts';
 import { createSealing } from '../../src/stores/sealing.ts';
@@ -48,6 +48,7 @@ export interface ProcessOptions {
   readonly name?: string;
   readonly insteadOfLogin?: string;
   readonly limits?: LimitReader;
+  readonly headers?: Readonly<Record<string, string>>;
   /** Another way to come by a token than the rotating grant. */
   readonly source?: (parts: SourceParts) => TokenSource;
 }
@@ -82,6 +83,8 @@ export interface Process {
   /** Calls to the token endpoint, as they are counted. */
   readonly requests: string[];
   readonly dirty: boolean[];
+  /** Goes on under other options. */
+  reconfigure(changed: ProcessOptions, keepsToken?: boolean): Promise<void>;
   freeze(): void;
   thaw(): void;
   /** As by SIGKILL: nothing of it runs any more. */
@@ -125,6 +128,7 @@ export const silent: CredentialObserver = {
   storeWritten: () => undefined,
   dirtyChanged: () => undefined,
   breakerChanged: () => undefined,
+  breakerGone: () => undefined,
   tokenRefused: () => undefined,
 };
 
@@ -283,6 +287,7 @@ function createProcess(
     storeWritten: (_, outcome) => void observed.push({ type: 'written', outcome }),
     dirtyChanged: (_, isDirty) => void observed.push({ type: 'dirty', isDirty }),
     breakerChanged: () => undefined,
+    breakerGone: () => undefined,
     tokenRefused: () => void observed.push({ type: 'refused' }),
   };
 
@@ -293,10 +298,19 @@ function createProcess(
   const policy = options.breaker ?? { failures: 1_000_000, windowMs: 600_000, resetAfterMs: 30_000 };
   const breaker = options.sharedBreaker ?? createBreaker(policy, clock, () => undefined);
   const random = options.random ?? (() => 0);
-  const client: Provider = { ...provider.client(clock, resumed), bound: options.bound ?? bound };
-  const source =
-    options.source?.({ clock, breaker, observer, resumed }) ??
-    createRotatingGrant({
+  const owner = randomBytes(16).toString('base64url');
+  const sliceOf = (options: ProcessOptions): CredentialSlice => ({
+    source: options.source?.({ clock, breaker, observer, resumed }) ?? rotatingGrant(options),
+    injection: createInjection({ headers: options.headers ?? { Authorization: 'Bearer {token}' } }),
+    pauses: { cooldownMs: 300_000, resetAfterMs: 30_000, maxRetryAfterMs: 3_600_000, ...options.pauses },
+    lead: options.lead ?? { leadMs: undefined, jitter: 0.1 },
+    wait: options.wait ?? { timeoutMs: 10_000, places: 1_000 },
+    insteadOfLogin: options.insteadOfLogin,
+    limits: options.limits,
+  });
+  const rotatingGrant = (options: ProcessOptions): TokenSource => {
+    const client: Provider = { ...provider.client(clock, resumed), bound: options.bound ?? bound };
+    return createRotatingGrant({
       credential: name,
       provider: client,
       store,
@@ -305,7 +319,7 @@ function createProcess(
       clock,
       random,
       observer,
-      owner: randomBytes(16).toString('base64url'),
+      owner,
       leaseMs,
       timeoutMs,
       attempts: options.attempts ?? { attempts: 3, initialBackoffMs: 1_000, maxBackoffMs: 30_000 },
@@ -313,28 +327,24 @@ function createProcess(
       seed: options.seed,
       revokeSuperseded: options.revokeSuperseded ?? false,
     });
+  };
+  const slice = sliceOf(options);
   const cache = createTokenCache(1);
   const schedule = createSchedule(clock, () => refresher.due());
   const refresher = new Refresher({
+    ...slice,
     name,
-    source,
-    injection: createInjection({ headers: { Authorization: 'Bearer {token}' } }),
     cache,
     schedule,
     clock,
     random,
     observer,
-    pauses: { cooldownMs: 300_000, resetAfterMs: 30_000, maxRetryAfterMs: 3_600_000, ...options.pauses },
-    lead: options.lead ?? { leadMs: undefined, jitter: 0.1 },
-    wait: options.wait ?? { timeoutMs: 10_000, places: 1_000 },
-    insteadOfLogin: options.insteadOfLogin,
-    limits: options.limits,
   });
 
   return {
     clock,
     refresher,
-    source,
+    source: slice.source,
     store,
     schedule,
     cache,
@@ -353,6 +363,10 @@ function createProcess(
     },
     get dirty() {
       return observed.flatMap((event) => (event.type === 'dirty' ? [event.isDirty] : []));
+    },
+    async reconfigure(changed, keepsToken = true) {
+      const next = sliceOf({ ...options, ...changed });
+      refresher.reconfigure(next, await next.source.read().catch(toSidebearerError), keepsToken);
     },
     freeze() {
       isRunning = false;

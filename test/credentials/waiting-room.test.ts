@@ -11,7 +11,7 @@ const never = (): undefined => undefined;
 
 t.test('who waits longer than wait.timeout gets `refresh_wait_timeout` and Retry-After of one second', async (t) => {
   const clock = createFakeClock();
-  const room = createWaitingRoom({ timeoutMs: 10_000, places: 5 }, clock);
+  const room = createWaitingRoom(() => ({ timeoutMs: 10_000, places: 5 }), clock);
   const waiting = watch(room.join(patient, never, never));
   await clock.advance(9_999);
   t.equal(waiting.code, 'pending');
@@ -23,7 +23,7 @@ t.test('who waits longer than wait.timeout gets `refresh_wait_timeout` and Retry
 
 t.test('who finds wait.queue full gets `refresh_queue_full` at once, and those inside stay', async (t) => {
   const clock = createFakeClock();
-  const room = createWaitingRoom({ timeoutMs: 10_000, places: 2 }, clock);
+  const room = createWaitingRoom(() => ({ timeoutMs: 10_000, places: 2 }), clock);
   const inside = [watch(room.join(patient, never, () => 'ended')), watch(room.join(patient, never, () => 'ended'))];
   const outside = watch(room.join(patient, never, never));
   await clock.advance(0);
@@ -40,7 +40,7 @@ t.test('who finds wait.queue full gets `refresh_queue_full` at once, and those i
 
 t.test('first come, first served', async (t) => {
   const clock = createFakeClock();
-  const room = createWaitingRoom({ timeoutMs: 10_000, places: 100 }, clock);
+  const room = createWaitingRoom(() => ({ timeoutMs: 10_000, places: 100 }), clock);
   const order: number[] = [];
   let isReady = false;
   for (let each = 0; each < 50; each += 1) {
@@ -61,7 +61,7 @@ t.test('first come, first served', async (t) => {
 
 t.test('a client that leaves frees its place at once and is told why', async (t) => {
   const clock = createFakeClock();
-  const room = createWaitingRoom({ timeoutMs: 10_000, places: 1 }, clock);
+  const room = createWaitingRoom(() => ({ timeoutMs: 10_000, places: 1 }), clock);
   const client = new AbortController();
   const left = watch(room.join(client.signal, never, never));
   client.abort(new Error('the client left'));
@@ -77,7 +77,7 @@ t.test('a client that leaves frees its place at once and is told why', async (t)
 
 t.test('a client that was gone before takes no place', async (t) => {
   const clock = createFakeClock();
-  const room = createWaitingRoom({ timeoutMs: 10_000, places: 1 }, clock);
+  const room = createWaitingRoom(() => ({ timeoutMs: 10_000, places: 1 }), clock);
   const gone = watch(room.join(AbortSignal.abort(new Error('gone')), never, never));
   await clock.advance(0);
   t.match(gone.now, { state: 'rejected', thrown: { message: 'gone' } });
@@ -86,7 +86,7 @@ t.test('a client that was gone before takes no place', async (t) => {
 
 t.test('at the end everyone gets something: what is ready, else what `atEnd` says or throws', async (t) => {
   const clock = createFakeClock();
-  const room = createWaitingRoom({ timeoutMs: 10_000, places: 5 }, clock);
+  const room = createWaitingRoom(() => ({ timeoutMs: 10_000, places: 5 }), clock);
   const served = watch(room.join(patient, () => token, never));
   const told = watch(room.join(patient, never, () => 'nothing'));
   const refused = watch(

@@ -1,5 +1,7 @@
 // A token that something else writes to a file: read, followed, never refreshed.
+
 import t from 'tap';
+import { createGenerations } from '../../src/credentials/generations.ts';
 import { createWrittenToken } from '../../src/credentials/written-token.ts';
 import type { ErrorCode } from '../../src/errors/catalogue.ts';
 import { SidebearerError } from '../../src/errors/sidebearer-error.ts';
@@ -29,23 +31,27 @@ async function createTested(
       for (const changed of watchers) changed();
     },
   };
-  const source = createWrittenToken('codex', {
-    async read() {
-      file.reads += 1;
-      if (file.fails !== undefined) throw new SidebearerError(file.fails);
-      if (file.text === undefined) throw new SidebearerError('token_file_unreadable', { systemCode: 'ENOENT' });
-      return {
-        accessToken: file.text,
-        ...(file.expiresAtMs !== undefined && { expiresAtMs: file.expiresAtMs }),
-        obtainedAtMs: world.clock.wallMs(),
-        warnings: [],
-      };
+  const source = createWrittenToken(
+    'codex',
+    {
+      async read() {
+        file.reads += 1;
+        if (file.fails !== undefined) throw new SidebearerError(file.fails);
+        if (file.text === undefined) throw new SidebearerError('token_file_unreadable', { systemCode: 'ENOENT' });
+        return {
+          accessToken: file.text,
+          ...(file.expiresAtMs !== undefined && { expiresAtMs: file.expiresAtMs }),
+          obtainedAtMs: world.clock.wallMs(),
+          warnings: [],
+        };
+      },
+      watch(changed) {
+        watchers.add(changed);
+        return { close: () => void watchers.delete(changed) };
+      },
     },
-    watch(changed) {
-      watchers.add(changed);
-      return { close: () => void watchers.delete(changed) };
-    },
-  });
+    createGenerations(),
+  );
   const p = await world.started({ source: () => source, lead: { leadMs: 0, jitter: 0 } });
   return { world, p, file };
 }

@@ -30,7 +30,7 @@ async function createOpener(t: Test): Promise<() => Promise<Open>> {
   return async () => {
     const warnings: SidebearerError[] = [];
     const store = await createKubernetesStore({
-      credentials,
+      credentials: () => credentials,
       namespace: '',
       secretPrefix,
       serviceAccount,

@@ -36,7 +36,7 @@ async function createSetting(t: Test, isPrepared = true): Promise<ClusterSetting
     warnings,
     async open() {
       const store = await createKubernetesStore({
-        credentials,
+        credentials: () => credentials,
         namespace: '',
         secretPrefix: prefix,
         serviceAccount: account,

@@ -41,7 +41,7 @@ t.test('without the admin token, or with another, everything that changes someth
     acts += 1;
     return [];
   };
-  const { port, events } = await startPort(t, [credential], { adminToken });
+  const { port, events } = await startPort(t, [credential], { adminToken: () => adminToken });
   for (const change of changes) {
     for (const [headers, code] of [
       [{}, 'admin_token_missing'],
@@ -70,7 +70,7 @@ t.test('without the admin token, or with another, everything that changes someth
 
 t.test('with it, as the bearer token or as the password of any name, they are done', async (t) => {
   const credential = createFakeCredential();
-  const { port } = await startPort(t, [credential], { adminToken });
+  const { port } = await startPort(t, [credential], { adminToken: () => adminToken });
   for (const authorization of [
     `Bearer ${adminToken}`,
     `bearer   ${adminToken}`,
@@ -82,13 +82,13 @@ t.test('with it, as the bearer token or as the password of any name, they are do
 });
 
 t.test('it does not stand in for the Origin: a form elsewhere may make a browser send what it remembers', async (t) => {
-  const { port } = await startPort(t, [createFakeCredential()], { adminToken });
+  const { port } = await startPort(t, [createFakeCredential()], { adminToken: () => adminToken });
   const headers = { authorization: basic('', adminToken), origin: 'http://evil.test' };
   t.equal((await send(port, ['POST', '/oauth/logout'], headers)).status, 403);
 });
 
 t.test('what only shows, and the way back from the provider, needs none', async (t) => {
-  const { port } = await startPort(t, [createFakeCredential()], { adminToken });
+  const { port } = await startPort(t, [createFakeCredential()], { adminToken: () => adminToken });
   for (const path of ['/', '/status.json', '/oauth/start', '/cancel']) t.equal((await ask(port, path)).status, 200);
   t.equal((await ask(port, '/oauth/callback')).status, 400);
 });

@@ -65,7 +65,21 @@ export async function startProgram(
   env: Record<string, string> = {},
   cwd?: string,
 ): Promise<RunningProgram | Ended> {
-  const child = spawn(process.execPath, [program, 'run', '--config', '-'], {
+  return await startWith(['--config', '-'], config, env, cwd);
+}
+
+/** `run` with these arguments, where anything but a running program is a failure of the test. */
+export async function runProgramWith(argv: readonly string[], env?: Record<string, string>): Promise<RunningProgram> {
+  return assertRunning(await startWith(argv, '', env));
+}
+
+async function startWith(
+  argv: readonly string[],
+  config: string,
+  env: Record<string, string> = {},
+  cwd?: string,
+): Promise<RunningProgram | Ended> {
+  const child = spawn(process.execPath, [program, 'run', ...argv], {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
     ...(cwd !== undefined && { cwd }),
@@ -87,6 +101,8 @@ export async function startProgram(
       if (line.event === 'listener_bound' && line.listener === 'proxy') resolve();
     });
   });
+  // One that reads nothing may have ended already.
+  child.stdin.on('error', () => undefined);
   child.stdin.end(config);
   const first = await Promise.race([proxyBound, ended]);
   if (first !== undefined) return { exit: first, output };
@@ -115,7 +131,10 @@ export async function startProgram(
 
 /** The same, where anything but a running program is a failure of the test. */
 export async function runProgram(config: string, env?: Record<string, string>, cwd?: string): Promise<RunningProgram> {
-  const started = await startProgram(config, env, cwd);
+  return assertRunning(await startProgram(config, env, cwd));
+}
+
+function assertRunning(started: RunningProgram | Ended): RunningProgram {
   if (!('process' in started)) throw new Error(`the program ended with ${started.exit}:\n${started.output}`);
   return started;
 }

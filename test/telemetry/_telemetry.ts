@@ -43,16 +43,14 @@ export async function createTestTelemetry(
   const metrics = createMetrics({
     credentials: () => [credentialStatus('codex')],
     hasCredential: (name) => name === 'codex',
-    routes: ['api'],
-    perCredential: true,
+    active: { routes: ['api'], perCredential: true, configHash: '0123abcd' },
     version: '1.2.3',
     node: 'v24.0.0',
     storeKind: 'file',
-    configHash: '0123abcd',
     ...metricsOptions,
   });
   return {
-    ...createObservers({ metrics, logger, clock, accessLog }),
+    ...createObservers({ metrics, logger, clock, accessLog: () => accessLog }),
     clock,
     metrics,
     get lines() {

@@ -180,7 +180,10 @@ t.test('above the limit the gauges of credentials are off and their state is not
     asked += 1;
     return [credentialStatus('codex')];
   };
-  const { scrape } = await createTestTelemetry({ perCredential: false, credentials });
+  const { scrape } = await createTestTelemetry({
+    active: { routes: ['api'], perCredential: false },
+    credentials,
+  });
   const families = await scrape();
   t.equal(asked, 0);
   for (const name of ['credential_state', 'token_expiry_timestamp_seconds', 'requests_waiting', 'store_dirty']) {

@@ -16,16 +16,21 @@ import { Pipeline, type PipelineHost } from './pipeline.ts';
 import { watchForPreface } from './preface.ts';
 import { createTlsEntrance } from './tls-entrance.ts';
 
-export interface StandardServerOptions {
-  readonly clock: Clock;
+/** What a reload of the configuration may change. */
+export interface CarrierLimits {
   /** Pipelined requests that wait for the one before them, on all connections. */
   readonly maxWaiting: number;
-  /** Absent: plain. */
-  readonly tls?: ListenerTls | undefined;
-  readonly headerBytes: number;
   readonly headerTimeoutMs: number;
   /** How long an idle connection is kept. */
   readonly keepAliveMs: number;
+}
+
+export interface StandardServerOptions {
+  readonly clock: Clock;
+  /** Absent: plain. */
+  readonly tls?: ListenerTls | undefined;
+  readonly headerBytes: number;
+  readonly limits: CarrierLimits;
   readonly begin: (client: ClientMessage) => ClientListener;
   /** A WebSocket handshake. The socket is the callee's from here on. */
   readonly upgrade: (request: IncomingMessage, socket: Socket, head: Buffer) => void;
@@ -39,6 +44,8 @@ export interface StandardServer {
   drain(): void;
   /** Stops accepting and ends idle connections; resolves when the last connection is gone. */
   close(): Promise<void>;
+  /** For connections that come from now on. */
+  reconfigure(tls: ListenerTls | undefined, limits: CarrierLimits): void;
   /** Ends all connections now. */
   destroy(): void;
 }
@@ -52,6 +59,7 @@ interface Connection {
 
 export function createStandardServer(options: StandardServerOptions): StandardServer {
   const connections = new Map<Socket, Connection>();
+  let limits = options.limits;
   let isDraining = false;
   let isClosing = false;
 
@@ -77,8 +85,9 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
     },
   };
 
+  const crowd = { waiting: 0, max: limits.maxWaiting };
   const pipelines: PipelineHost = {
-    crowd: { waiting: 0, max: options.maxWaiting },
+    crowd,
     create: (request, response, expectsContinue) => new StandardClient(host, request, response, expectsContinue),
     start: (client) => client.attach(options.begin),
     refuse(socket, error) {
@@ -107,9 +116,9 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
     requireHostHeader: false,
     // No request is too long; only its head has a time.
     requestTimeout: 0,
-    headersTimeout: options.headerTimeoutMs,
-    connectionsCheckingInterval: Math.max(50, Math.min(1000, Math.floor(options.headerTimeoutMs / 4))),
-    keepAliveTimeout: options.keepAliveMs,
+    headersTimeout: limits.headerTimeoutMs,
+    connectionsCheckingInterval: Math.max(50, Math.min(1000, Math.floor(limits.headerTimeoutMs / 4))),
+    keepAliveTimeout: limits.keepAliveMs,
     optimizeEmptyRequests: true,
     // Other upgrades are offers that a server may ignore (RFC 9110 §7.8): they go on as plain requests.
     shouldUpgradeCallback: isWebSocket,
@@ -125,7 +134,8 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
   const serveHttp2 = async (socket: Socket, connection: Connection): Promise<void> => {
     const { serveH2 } = await import('./h2-session.ts');
     if (socket.destroyed) return;
-    const { clock, headerBytes, keepAliveMs, begin, failed } = options;
+    const { clock, headerBytes, begin, failed } = options;
+    const { keepAliveMs } = limits;
     connection.h2 = serveH2(socket, { clock, headerBytes, keepAliveMs, begin, failed });
     if (isClosing) connection.h2.close();
     else if (isDraining) connection.h2.drain();
@@ -143,7 +153,7 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
     });
     watchForPreface(socket, {
       clock: options.clock,
-      timeoutMs: options.headerTimeoutMs,
+      timeoutMs: limits.headerTimeoutMs,
       http1: serveHttp1,
       late: () => pipeline.broken(new SidebearerError('request_timeout')),
       http2: () => void serveHttp2(socket, connection),
@@ -153,7 +163,7 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
     options.tls &&
     createTlsEntrance({
       tls: options.tls,
-      handshakeTimeoutMs: options.headerTimeoutMs,
+      handshakeTimeoutMs: limits.headerTimeoutMs,
       entered: accept,
       failed: options.failed,
     });
@@ -211,6 +221,13 @@ export function createStandardServer(options: StandardServerOptions): StandardSe
           else if (connection.pipeline.isFree && !connection.isUpgraded) socket.destroySoon();
         }
       }),
+    reconfigure(tls, next) {
+      limits = next;
+      crowd.max = next.maxWaiting;
+      server.headersTimeout = next.headerTimeoutMs;
+      server.keepAliveTimeout = next.keepAliveMs;
+      if (tls !== undefined) entrance?.reconfigure(tls, next.headerTimeoutMs);
+    },
     destroy() {
       entrance?.close();
       for (const socket of connections.keys()) socket.destroy();
