@@ -130,7 +130,11 @@ export function createCredentialSet(means: CredentialMeans): CredentialSet {
       const drafting: Promise<Draft>[] = [];
       for (const [name, settings] of entries) drafting.push(draft(name, settings, ofCredentials.get(name)));
       const drop = (made: readonly Draft[]): void => {
-        for (const { part, change } of made) if (change === undefined) void part.refresher.stop();
+        for (const { part, change } of made) {
+          if (change !== undefined) continue;
+          void part.refresher.stop();
+          cache.delete(part.refresher.name);
+        }
         breakers.keep(placesOf(parts));
       };
       const settled = await Promise.allSettled(drafting);

@@ -1,5 +1,5 @@
 // The configuration as the commands get it: the file or standard input, then environment variables, then flags.
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import type { ConfigSource, Override } from '../config/load.ts';
 import { SidebearerError } from '../errors/sidebearer-error.ts';
 import type { Invocation } from './command.ts';
@@ -19,12 +19,23 @@ export async function openConfig(invocation: Invocation): Promise<ConfigSource> 
     throw new SidebearerError('usage_invalid', { reason: '--config FILE (or SIDEBEARER_CONFIG) is missing' });
   }
   const source = { env: invocation.env, readFile, overrides: overridesOf(invocation) };
-  if (file !== '-') return { ...source, file };
+  if (file !== '-') return { ...source, file, ...readPipe(file) };
   const bytes = await invocation.readStdin();
   try {
     return { ...source, file: '<stdin>', text: decode(bytes) };
   } catch {
     throw new SidebearerError('config_unreadable', { reason: 'standard input is not text in UTF-8' });
+  }
+}
+
+/** What can be read once only (`--config <(…)`) is kept, and never looked at again. */
+function readPipe(file: string): { readonly text?: string } {
+  try {
+    const isFile = statSync(file).isFile();
+    return isFile ? {} : { text: readFile(file) };
+  } catch {
+    // Whoever reads it tells why it cannot.
+    return {};
   }
 }
 

@@ -1,9 +1,9 @@
 // Follows the files of a running configuration, and puts a changed one in force. One reload at a time; the last state of
 // the files wins. What cannot be used is refused as a whole and told once; the configuration before it goes on.
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { type Clock, sleep } from '../clock.ts';
-import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
+import { SidebearerError, systemCode, toSidebearerError } from '../errors/sidebearer-error.ts';
 import { foldersOf, watchContents } from '../file-watch.ts';
 import { changesBetween } from './changes.ts';
 import { tlsFilesOf } from './files.ts';
@@ -98,7 +98,11 @@ export function createReloader(options: ReloaderOptions): Reloader {
       const now = snapshot(paths);
       // A neighbour in a folder, or what was refused already.
       if (!isRequested && (isEqual(now, contents) || (refused !== undefined && isEqual(now, refused)))) {
-        if (isEqual(now, contents)) refused = undefined;
+        // What was refused was taken back.
+        if (refused !== undefined && isEqual(now, contents)) {
+          refused = undefined;
+          observer.unchanged();
+        }
         follow(paths);
         continue;
       }
@@ -141,6 +145,7 @@ export function createReloader(options: ReloaderOptions): Reloader {
     const changed = [...files].filter(([path, text]) => contents.get(path) !== text).map(([path]) => path);
     const isNew = applied.length > 0 || changed.length > 0;
     if (isNew) await options.apply(config);
+    if (closing.signal.aborted) return;
     active = config;
     contents = files;
     refused = undefined;
@@ -186,9 +191,11 @@ function snapshot(paths: readonly string[]): Map<string, string> {
 
 function digest(path: string): string {
   try {
+    // A pipe would give its text to whoever reads first, or keep the reader for ever.
+    if (!statSync(path).isFile()) return 'no file';
     return createHash('sha256').update(readFileSync(path)).digest('base64');
   } catch (thrown) {
-    return `unreadable ${toSidebearerError(thrown).code}`;
+    return `unreadable ${systemCode(thrown) ?? ''}`;
   }
 }
 
