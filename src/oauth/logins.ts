@@ -239,9 +239,10 @@ export function createLogins(options: LoginsOptions): Logins {
         deadlines.end(id);
 
         const { nonce, verifier } = login;
+        const { boundTo } = found.login;
         const answer = { state, nonce, verifier, parameters: withState(parameters, state) };
         const tokens = await found.login.exchange(answer);
-        assertSameClient(found.login.boundTo, found.credential.login);
+        assertSameClient(boundTo, found.credential.login);
         task.beginStoring();
         await found.credential.accept(tokens, { replaceAccount: login.replaceAccount });
 

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import t, { type Test } from 'tap';
-import { moveToFallback } from '../../src/cli/fallback-port.ts';
+import { moveToFallback, withPort } from '../../src/cli/fallback-port.ts';
 import type { Config } from '../../src/config/schema.ts';
 import { load } from '../config/_source.ts';
 
@@ -67,4 +67,14 @@ t.test('nothing moves in a pod, to a busy port, from a free one, or from under a
   }
   const beside = await moveToFallback(configOf(busy, { more: oidc(other) }), {}, [busy, free]);
   t.match(beside?.config.credentials, { oidc: { redirectUri: `http://localhost:${other}/oauth/callback` } });
+});
+
+t.test('a changed configuration is moved in the same way, and one that names another port is left alone', (t) => {
+  t.match(withPort(configOf(1455), 1455, 1457), {
+    listen: { oauth: { port: 1457 } },
+    credentials: { codex: { redirectUri: uriAt(1457) } },
+  });
+  const other = configOf(1460);
+  t.equal(withPort(other, 1455, 1457), other);
+  t.end();
 });

@@ -60,7 +60,7 @@ export interface FakeCredential extends ManagedCredential {
 
 export function createFakeCredential(
   name = 'codex',
-  options: { redirectUri?: string; hasLogin?: boolean } = {},
+  options: { redirectUri?: string; hasLogin?: boolean; boundTo?: string } = {},
 ): FakeCredential {
   const exchanges: AuthorizationAnswer[] = [];
   const accepted: { tokens: TokenAnswer; replaceAccount: boolean }[] = [];
@@ -77,6 +77,7 @@ export function createFakeCredential(
   };
   const login: AuthorizationCodeLogin = {
     redirectUri: options.redirectUri ?? redirectUri,
+    ...(options.boundTo !== undefined && { boundTo: options.boundTo }),
     reach: () => behaviour.reach(),
     newVerifier: () => randomBytes(96).toString('base64url'),
     authorizationUrl: (request) => {

@@ -293,6 +293,30 @@ t.test('a login without a refresh token succeeds and says `no_refresh_token`', a
   t.match(reply.body, '<code>no_refresh_token</code>');
 });
 
+t.test('an answer is redeemed by the client that its login was begun with, or by nobody', async (t) => {
+  const first = createFakeCredential('codex', { boundTo: 'a' });
+  const second = createFakeCredential('codex', { boundTo: 'b' });
+  const credentials = new Map([['codex', first]]);
+  const { port } = await startPort(t, [], { credentials });
+  const begun = await beginLogin(port);
+  credentials.set('codex', second);
+  t.equal(codeOf(await comeBack(port, { code: 'c', state: begun.state }, begun.cookie)), 'state_unknown');
+  t.strictSame([first.exchanges, second.exchanges], [[], []], 'its code is sent nowhere');
+  credentials.set('codex', createFakeCredential('codex', { boundTo: 'a' }));
+  t.equal((await comeBack(port, { code: 'c', state: begun.state }, begun.cookie)).status, 200, 'and it is not spent');
+
+  // Changed while its code was being redeemed.
+  const next = createFakeCredential('codex', { boundTo: 'a' });
+  credentials.set('codex', next);
+  const again = await beginLogin(port);
+  next.behaviour.exchange = async () => {
+    Object.assign(next.login ?? {}, { boundTo: 'b' });
+    return tokenAnswer();
+  };
+  t.equal(codeOf(await comeBack(port, { code: 'c', state: again.state }, again.cookie)), 'state_unknown');
+  t.strictSame(next.accepted, []);
+});
+
 t.test('a credential whose redirect URI changed meanwhile takes no old login', async (t) => {
   const credential = createFakeCredential();
   const credentials = new Map([['codex', credential]]);

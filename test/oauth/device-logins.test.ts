@@ -275,3 +275,24 @@ t.test(
     t.match(credential.accepted, [{ tokens: { account: { id: 'person' }, refreshToken: String } }]);
   },
 );
+
+t.test('tokens of a client that the credential no longer has are not kept: state_unknown', async (t) => {
+  const clock = createFakeClock();
+  const credential = createFakeCredential();
+  let boundTo = 'a';
+  const device: DeviceLogin = {
+    boundTo: 'a',
+    isOffered: async () => true,
+    start: async () => authorization,
+    poll: async () => ({ kind: 'tokens', tokens: tokenAnswer() }),
+  };
+  const managed: ManagedCredential = { ...credential, device };
+  Object.defineProperty(managed, 'device', { get: () => ({ ...device, boundTo }) });
+  const observer = createRecordingObserver();
+  const logins = createDeviceLogins({ credentials: new Map([['codex', managed]]), clock, observer });
+  const handle = await logins.start('codex', visitor, once);
+  boundTo = 'b';
+  await clock.advance(5_000);
+  t.match(logins.find(handle)?.state, { kind: 'failed', error: { code: 'state_unknown' } });
+  t.strictSame(credential.accepted, []);
+});
