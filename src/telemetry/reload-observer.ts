@@ -17,12 +17,7 @@ export function createReloadObserver(telemetry: {
   return {
     applied({ settings, files }) {
       metrics.configReloaded('applied');
-      const fields = {
-        event: 'config_reloaded',
-        settings: settings.slice(0, MOST_NAMED),
-        ...(settings.length > MOST_NAMED && { more: settings.length - MOST_NAMED }),
-        files: files.slice(0, MOST_NAMED),
-      };
+      const fields = { event: 'config_reloaded', settings: textOf(settings), files: textOf(files) };
       logger.info(fields, 'The configuration was changed');
     },
     refused(mistakes) {
@@ -38,4 +33,10 @@ export function createReloadObserver(telemetry: {
       logger.info({ event: 'config_unchanged' }, 'The configuration says what it said before');
     },
   };
+}
+
+/** Text: in a list, what follows a name such as `store.keys` would be taken for its value and redacted. */
+function textOf(names: readonly string[]): string {
+  const more = names.length - MOST_NAMED;
+  return names.slice(0, MOST_NAMED).join(', ') + (more > 0 ? ` and ${more} more` : '');
 }

@@ -61,7 +61,12 @@ t.test(
     t.match(telemetry.lines, [
       { level: 'error', event: 'config_refused', code: 'config_key_unknown', setting: 'routes[0].upstrem', line: 3 },
       { level: 'error', event: 'config_refused', mistakes: 1 },
-      { level: 'info', event: 'config_reloaded', settings: ['store.keys', 'log.level'], files: [String] },
+      {
+        level: 'info',
+        event: 'config_reloaded',
+        settings: 'store.keys, log.level',
+        files: '/etc/sidebearer/config.yaml',
+      },
       { level: 'info', event: 'config_unchanged' },
     ]);
     const families = await scrape();
