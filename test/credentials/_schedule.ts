@@ -23,7 +23,10 @@ export type Fault =
   | 'login here'
   | 'logout'
   /** The upstream takes the current access token no longer. */
-  | 'access token revoked';
+  | 'access token revoked'
+  /** Other settings under the credential, with whatever is at work; or it is taken out, and is back after `spanMs`. */
+  | 'reload'
+  | 'taken out';
 
 export interface Happening {
   /** Since the one before, ms. */
@@ -59,6 +62,8 @@ const weights: Readonly<Record<Fault, number>> = {
   'login here': 1,
   logout: 1,
   'access token revoked': 4,
+  reload: 10,
+  'taken out': 3,
 };
 
 const fault: fc.Arbitrary<Fault> = fc.oneof(

@@ -193,6 +193,12 @@ export async function play(schedule: FaultSchedule): Promise<Played> {
     outage = undefined;
   }
 
+  /** Changed settings are tried at once, whatever pauses the former had earned. */
+  function reload(p: Process, span: number): void {
+    outage?.attempts.clear();
+    void p.reconfigure({ lead: { leadMs: 15_000 + span * 10_000, jitter: 0.15 } });
+  }
+
   async function happen({ fault, who, span }: Happening): Promise<void> {
     const index = who % schedule.processes;
     const p = living.get(index);
@@ -270,6 +276,15 @@ export async function play(schedule: FaultSchedule): Promise<Played> {
         return;
       case 'logout':
         await world.logoutElsewhere();
+        return;
+      case 'reload':
+        if (p === undefined || frozen.has(p)) return;
+        reload(p, span);
+        return;
+      case 'taken out':
+        if (p === undefined || frozen.has(p)) return;
+        void p.refresher.stop();
+        after(0, 10_000, () => living.get(index) === p && reload(p, span));
         return;
       case 'access token revoked': {
         const { tokens } = await world.record();
