@@ -47,7 +47,8 @@ export async function admin(
   return JSON.parse(text);
 }
 
-interface Scope {
+/** A test, or a file of tests. */
+export interface Scope {
   teardown(end: () => unknown): void;
 }
 
