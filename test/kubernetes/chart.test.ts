@@ -149,7 +149,8 @@ t.test('a pod has time for its requests and for a redeem', { skip }, async (t) =
 });
 
 t.test('monitors and alerts are rendered for the Prometheus operator', { skip }, async (t) => {
-  const wanted = 'podMonitor.enabled=true,podMonitor.labels.release=p,prometheusRule.enabled=true';
+  const wanted =
+    'podMonitor.enabled=true,podMonitor.labels.release=p,prometheusRule.enabled=true,commonAnnotations.note=a';
   const objects = await render(chart, '-f', gateway, '--set', wanted);
   const rule = objects.find(({ kind }) => kind === 'PrometheusRule');
   t.same(rule?.['spec'], parse(readFileSync(join(chart, 'files/alerts.yaml'), 'utf8')));
@@ -161,6 +162,22 @@ t.test('monitors and alerts are rendered for the Prometheus operator', { skip },
       podMetricsEndpoints: [{ port: 'sb-telemetry' }],
     },
   });
+});
+
+t.test('the dashboard comes as it is, where Grafana’s sidecar finds it', { skip }, async (t) => {
+  const wanted = 'dashboard.enabled=true,dashboard.namespace=grafana,dashboard.annotations.grafana_folder=Proxies';
+  const objects = await render(chart, '-f', gateway, '--set', wanted, '--set', 'dashboard.labels.team=a');
+  const found = objects.find(({ metadata }) => metadata.name === 'app-sidebearer-dashboard');
+  t.match(found, {
+    kind: 'ConfigMap',
+    metadata: {
+      namespace: 'grafana',
+      labels: { grafana_dashboard: '1', team: 'a' },
+      annotations: { grafana_folder: 'Proxies' },
+    },
+  });
+  const { 'sidebearer.json': text = '' } = (found?.['data'] ?? {}) as Record<string, string>;
+  t.same(JSON.parse(text), JSON.parse(readFileSync(join(chart, 'files/dashboard.json'), 'utf8')));
 });
 
 t.test('the gateway lets nobody in who is not named', { skip }, async (t) => {

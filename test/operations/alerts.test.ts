@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
 import { parse } from 'yaml';
-import { metricDefinitions } from '../../src/telemetry/metric-definitions.ts';
+import { mistakes, readKnown, selectorsOf } from './_promql.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const rulesFile = join(root, 'helm', 'sidebearer', 'files', 'alerts.yaml');
@@ -38,19 +38,12 @@ t.test('every alert has a section in the runbook, and every section an alert', a
   }
 });
 
-t.test('every metric and label value that an alert names is one of ours', async (t) => {
-  const known = new Map<string, readonly string[]>(
-    Object.values(metricDefinitions).map(({ name, labels }) => [name, labels ?? []]),
-  );
-  for (const { alert, expr } of rules) {
-    const named = [...expr.matchAll(/(sidebearer_\w+)(?:\{([^}]*)\})?/g)];
-    t.ok(named.length > 0, alert);
-    for (const [, name = '', matchers = ''] of named) {
-      const labels = known.get(name);
-      t.ok(labels !== undefined, `${alert}: ${name}`);
-      for (const [, label = ''] of matchers.matchAll(/(\w+)\s*[=!]~?/g))
-        t.ok(labels?.includes(label), `${name}.${label}`);
-    }
+t.test('every metric, label and value that an alert names is one of ours', async (t) => {
+  const known = await readKnown();
+  for (const { alert, expr, annotations } of rules) {
+    const shown = [...JSON.stringify(annotations).matchAll(/\$labels\.(\w+)/g)].map(([, label = '']) => label);
+    t.ok(selectorsOf(expr).length > 0, alert);
+    t.strictSame(mistakes(expr, known, shown), [], alert);
   }
 });
 

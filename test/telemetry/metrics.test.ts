@@ -3,55 +3,14 @@ import t from 'tap';
 import { publishedStates } from '../../src/credentials/bearer.ts';
 import { catalogue, errorCodes } from '../../src/errors/catalogue.ts';
 import { SidebearerError } from '../../src/errors/sidebearer-error.ts';
-import type { RequestEnd } from '../../src/proxy/observer.ts';
 import { type MetricDefinition, metricDefinitions } from '../../src/telemetry/metric-definitions.ts';
+import { createBusyTelemetry, ended } from './_busy.ts';
 import { seriesValue } from './_exposition.ts';
 import { createTestTelemetry, credentialStatus, visitor } from './_telemetry.ts';
 
 const definitions: readonly MetricDefinition[] = Object.values(metricDefinitions);
-const ended: RequestEnd = {
-  route: 'api',
-  method: 'GET',
-  status: 200,
-  aborted: false,
-  durationMs: 20,
-  upstreamTtfbMs: 10,
-};
-
-/** Everything happens once, so that every metric has a series. */
-async function busy() {
-  const telemetry = await createTestTelemetry({
-    credentials: () => [
-      credentialStatus('codex', {
-        state: 'cooling',
-        expiresAtMs: 1_800_000_060_000,
-        grantExpiresAtMs: 1_900_000_000_000,
-        refreshDueAtMs: 1_800_000_030_500,
-        coolingUntilMs: 1_800_000_300_000,
-        waiting: 3,
-        quota: { primary: 0.5, secondary: 1.25 },
-        isDirty: true,
-      }),
-    ],
-  });
-  const { proxy, credentials, logins } = telemetry;
-  const error = new SidebearerError('token_endpoint_failing', { credential: 'codex', status: 500 });
-  proxy.requestBegan('api');
-  proxy.requestBegan('api');
-  proxy.requestEnded(ended);
-  proxy.requestEnded({ ...ended, route: undefined, status: 404, error: new SidebearerError('route_unknown') });
-  proxy.replayed('api', 'accepted');
-  proxy.upgradesChanged('api', 1);
-  credentials.refreshEnded('codex', { trigger: 'demand', outcome: 'failed', durationMs: 50, error });
-  credentials.tokenRequested('codex', 'authorization_code', '5xx');
-  credentials.breakerChanged('https://idp.test/token', 'direct', 'open');
-  credentials.storeWritten('codex', 'committed');
-  logins.loginSucceeded('codex', visitor, undefined, undefined);
-  return telemetry;
-}
-
 t.test('the exposition parses, and names, types, helps and labels are those of the table', async (t) => {
-  const families = await (await busy()).scrape();
+  const families = await (await createBusyTelemetry()).scrape();
   for (const { name, type, help, labels } of definitions) {
     const family = families.get(name);
     t.equal(family?.type, type, name);
@@ -69,7 +28,7 @@ t.test('the exposition parses, and names, types, helps and labels are those of t
 });
 
 t.test('the values are those that happened', async (t) => {
-  const families = await (await busy()).scrape();
+  const families = await (await createBusyTelemetry()).scrape();
   const credential = 'codex';
   const expected: [string, Record<string, string>, number | undefined][] = [
     ['build_info', { version: '1.2.3', node: 'v24.0.0' }, 1],

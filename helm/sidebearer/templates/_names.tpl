@@ -31,12 +31,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end -}}
 
-{{/* metadata of everything but the store's objects. Call: dict "root" $ "name" NAME "annotations" DICT */}}
+{{/* metadata of everything. Call: dict "root" $ "name" NAME, and where there are any "namespace" NAME "labels" DICT "annotations" DICT */}}
 {{- define "sidebearer.metadata" -}}
 name: {{ .name }}
 namespace: {{ default .root.Release.Namespace .namespace }}
 labels:
   {{- include "sidebearer.labels" .root | nindent 2 }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- with merge (dict) (default dict .annotations) .root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
