@@ -22,7 +22,7 @@ function render(...args: string[]): string {
     visit(document, {
       Pair: (_, { key }) => (ofHelm.has(String(key)) ? visit.REMOVE : undefined),
     });
-    document.deleteIn(['metadata', 'namespace']);
+    if (document.getIn(['metadata', 'namespace']) === 'default') document.deleteIn(['metadata', 'namespace']);
   }
   const plain = documents.map((document) =>
     document
@@ -44,18 +44,46 @@ function sidecar(): string {
   }
 }
 
+const rendered = 'Rendered from helm/sidebearer by scripts/kubernetes-examples.ts.';
+const kept =
+  '# The Secrets and Leases are empty here, and `kubectl apply` leaves what is in them; `kubectl replace` does not.';
 const first = (what: string): string =>
   [
-    `# ${what} Rendered from helm/sidebearer by scripts/kubernetes-examples.ts.`,
+    `# ${what} ${rendered}`,
     '# First: kubectl create secret generic sidebearer-key --from-literal=key="$(openssl rand -base64 32)"',
-    '# The Secrets and Leases are empty here, and `kubectl apply` leaves what is in them; `kubectl replace` does not.',
+    kept,
     '# In another namespace than default, name it in the subject of the RoleBinding.',
     '',
   ].join('\n');
+const beforeInjector = [
+  `# The webhook that adds the sidecar to pods with an annotation (injected.yaml is one). ${rendered}`,
+  '# First: kubectl create namespace sidebearer-system; kubectl create namespace team-a',
+  '# Its certificate comes from cert-manager. Without that: a Secret sidebearer-tls with tls.crt and tls.key for',
+  '# sidebearer.sidebearer-system.svc, its authority as base64 in caBundle, and neither the Certificate nor its annotation.',
+  kept,
+  '',
+].join('\n');
+/** cert-manager's in place of a certificate and an authority of one's own. */
+const withCertManager = [
+  ...['--set', 'injector.tls.existingSecret=,injector.tls.caBundle='],
+  ...['--set', 'injector.tls.certManager.enabled=true,injector.tls.certManager.issuerRef.name=cluster-authority'],
+  ...['--set', 'injector.tls.certManager.issuerRef.kind=ClusterIssuer'],
+];
 const files = {
   'gateway.yaml':
     first('Sidebearer as a Deployment behind a Service.') +
     render('sidebearer', chart, '-f', join(chart, 'ci/gateway-values.yaml')),
+  'injector.yaml':
+    beforeInjector +
+    render(
+      'sidebearer',
+      chart,
+      '-n',
+      'sidebearer-system',
+      '-f',
+      join(chart, 'ci/injector-values.yaml'),
+      ...withCertManager,
+    ),
   'sidecar.yaml': first('An application with Sidebearer as a native sidecar in its pod.') + sidecar(),
 };
 

@@ -16,6 +16,30 @@ serviceMonitor: podMonitor
 {{- fail (printf "the value %s does not exist (any more): use %s" $old $new) -}}
 {{- end -}}
 {{- end -}}
+{{- if eq .Values.mode "injector" -}}
+{{- include "sidebearer.injectorChecks" . -}}
+{{- else -}}
+{{- include "sidebearer.configChecks" . -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "sidebearer.injectorChecks" -}}
+{{- if .Values.config -}}
+{{- fail "config has no meaning in injector mode: the configuration is a ConfigMap of each pod's namespace, which the annotation sidebearer.dev/inject names" -}}
+{{- end -}}
+{{- $tls := .Values.injector.tls -}}
+{{- if and $tls.certManager.enabled (or $tls.existingSecret $tls.caBundle) -}}
+{{- fail "injector.tls.certManager makes the certificate and tells the API server its authority: leave injector.tls.existingSecret and injector.tls.caBundle empty" -}}
+{{- end -}}
+{{- if not (or $tls.certManager.enabled (and $tls.existingSecret $tls.caBundle)) -}}
+{{- fail (printf "the API server calls the webhook by TLS alone: set injector.tls.existingSecret (a Secret with tls.crt and tls.key for %s) and injector.tls.caBundle (the authority of it), or injector.tls.certManager.enabled" (include "sidebearer.injectorHost" .)) -}}
+{{- end -}}
+{{- if and $tls.certManager.enabled (not $tls.certManager.issuerRef.name) -}}
+{{- fail "injector.tls.certManager.issuerRef.name is required: the Issuer that signs the webhook's certificate" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "sidebearer.configChecks" -}}
 {{- $given := .Values.config -}}
 {{- if not (and $given.routes $given.credentials) -}}
 {{- fail "config.routes and config.credentials are required: they are Sidebearer's configuration, see docs/config.md" -}}

@@ -31,10 +31,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end -}}
 
-{{/* metadata of everything. Call: dict "root" $ "name" NAME, and where there are any "namespace" NAME "labels" DICT "annotations" DICT */}}
+{{/* metadata of everything. Call: dict "root" $ "name" NAME, and at will "namespace" NAME "isClusterWide" true "labels" DICT "annotations" DICT */}}
 {{- define "sidebearer.metadata" -}}
 name: {{ .name }}
+{{- if not .isClusterWide }}
 namespace: {{ default .root.Release.Namespace .namespace }}
+{{- end }}
 labels:
   {{- include "sidebearer.labels" .root | nindent 2 }}
   {{- with .labels }}

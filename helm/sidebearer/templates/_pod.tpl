@@ -13,27 +13,7 @@ ports:
   - name: sb-telemetry
     containerPort: {{ include "sidebearer.telemetryPort" . }}
     protocol: TCP
-{{- with .Values.extraEnv }}
-env:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.extraEnvFrom }}
-envFrom:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-startupProbe:
-  httpGet: { path: /startupz, port: sb-telemetry }
-  {{- toYaml .Values.startupProbe | nindent 2 }}
-readinessProbe:
-  httpGet: { path: /readyz, port: sb-telemetry }
-  {{- toYaml .Values.readinessProbe | nindent 2 }}
-livenessProbe:
-  httpGet: { path: /livez, port: sb-telemetry }
-  {{- toYaml .Values.livenessProbe | nindent 2 }}
-resources:
-  {{- toYaml .Values.resources | nindent 2 }}
-securityContext:
-  {{- toYaml .Values.securityContext | nindent 2 }}
+{{- include "sidebearer.containerCommon" . }}
 volumeMounts:
   - name: sidebearer-config
     mountPath: /etc/sidebearer
@@ -56,6 +36,31 @@ volumeMounts:
   {{- with .Values.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- end -}}
+
+{{/* What every container of ours has; begins with a line break. */}}
+{{- define "sidebearer.containerCommon" }}
+{{- with .Values.extraEnv }}
+env:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+startupProbe:
+  httpGet: { path: /startupz, port: sb-telemetry }
+  {{- toYaml .Values.startupProbe | nindent 2 }}
+readinessProbe:
+  httpGet: { path: /readyz, port: sb-telemetry }
+  {{- toYaml .Values.readinessProbe | nindent 2 }}
+livenessProbe:
+  httpGet: { path: /livez, port: sb-telemetry }
+  {{- toYaml .Values.livenessProbe | nindent 2 }}
+resources:
+  {{- toYaml .Values.resources | nindent 2 }}
+securityContext:
+  {{- toYaml .Values.securityContext | nindent 2 }}
 {{- end -}}
 
 {{/* A list with the native sidecar: it starts before the application's containers and ends after them. */}}
