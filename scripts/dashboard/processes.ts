@@ -17,7 +17,7 @@ export const processes: Row = {
       description: 'conflict: another replica was first, which is no failure. failed: see SidebearerStoreNotWritable.',
       kind: 'bars',
       unit: 'short',
-      width: 8,
+      width: 6,
       queries: [
         {
           expr: `sum by (kind, outcome) (increase(sidebearer_store_writes_total{${pods}}${window})) > 0`,
@@ -31,15 +31,28 @@ export const processes: Row = {
         'By the hash of the active configuration: more than one beyond a rollout is a replica that kept the old.',
       kind: 'stack',
       unit: 'short',
-      width: 8,
+      width: 6,
       queries: [{ expr: `count by (hash) (sidebearer_config_info{${pods}})`, legend: '{{hash}}' }],
+    },
+    {
+      title: 'Changes of the configuration',
+      description: 'refused: a mistake in it, and the old one goes on; the log names the setting (config_refused).',
+      kind: 'bars',
+      unit: 'short',
+      width: 6,
+      queries: [
+        {
+          expr: `sum by (outcome) (increase(sidebearer_config_reloads_total{${pods}}${window})) > 0`,
+          legend: '{{outcome}}',
+        },
+      ],
     },
     {
       title: 'Replicas by version',
       description: 'Versions of Sidebearer and of Node.',
       kind: 'stack',
       unit: 'short',
-      width: 8,
+      width: 6,
       queries: [
         {
           expr: `count by (version, node) (sidebearer_build_info{${pods}})`,

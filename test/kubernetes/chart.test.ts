@@ -7,6 +7,7 @@ import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { parse } from 'yaml';
+import { listSettings } from '../../src/config/settings.ts';
 import { admin, createNamespace, kubectl, skip, storeRules } from './_cluster.ts';
 import { chart, helm, refusal, render, root } from './_helm.ts';
 
@@ -120,6 +121,41 @@ t.test('a pod has time for its requests and for a redeem', { skip }, async (t) =
   t.equal(await graceOf('config.credentials.codex.refresh.timeout=1500ms'), 37);
   t.equal(await graceOf('config.shutdown.minDrain=40s'), 80);
   t.equal(await graceOf('terminationGracePeriodSeconds=7'), 7);
+});
+
+t.test('a changed configuration replaces the pods only where a process cannot take it', { skip }, async (t) => {
+  const checksumOf = async (...settings: string[]): Promise<unknown> => {
+    const args = settings.flatMap((setting) => ['--set', setting]);
+    const objects = await render(chart, '-f', gateway, ...args);
+    const { spec } = objects.find(({ kind }) => kind === 'Deployment') as unknown as {
+      spec: { template: { metadata: { annotations: Record<string, string> } } };
+    };
+    const { 'checksum/sidebearer': checksum, ...more } = spec.template.metadata.annotations;
+    t.match(checksum, /^[0-9a-f]{64}$/);
+    t.same(more, {});
+    return checksum;
+  };
+  const first = await checksumOf();
+  for (const taken of ['config.routes[0].upstream=https://b', 'sealKey.key=other']) {
+    t.equal(await checksumOf(taken), first, taken);
+  }
+  const others: Readonly<Record<string, string>> = {
+    'listen.proxy': '0.0.0.0:81',
+    'listen.telemetry': '0.0.0.0:82',
+    'store.kind': 'redis',
+  };
+  const settings = listSettings().filter(({ path }) => /^(listen|store|limits|log|shutdown)\.[^.]+$/.test(path));
+  for (const { path, needsRestart } of settings) {
+    const changed = await checksumOf(`config.${path}=${others[path] ?? '9s'}`);
+    t.equal(changed !== first, needsRestart, path);
+  }
+  const fixed = listSettings().filter(({ needsRestart }) => needsRestart);
+  t.ok(
+    fixed.length > 10 && fixed.every(({ path }) => settings.some((setting) => setting.path === path)),
+    'none of another section',
+  );
+  const always = await checksumOf('rollOnConfigChange=true');
+  t.not(await checksumOf('rollOnConfigChange=true', 'config.log.level=debug'), always);
 });
 
 t.test('monitors and alerts are rendered for the Prometheus operator', { skip }, async (t) => {

@@ -21,6 +21,19 @@
 {{- toYaml (mergeOverwrite $added (deepCopy $given)) -}}
 {{- end -}}
 
+{{/*
+Annotations of a pod: what has to change for it to be replaced. A running process takes the rest by itself; docs/config.md
+marks what needs a restart, and a test holds this list against it. For a pod of yours, too.
+*/}}
+{{- define "sidebearer.podAnnotations" -}}
+{{- $config := include "sidebearer.config" . | fromYaml -}}
+{{- $fixed := dict "store" (omit $config.store "keys" "tls") -}}
+{{- $_ := set $fixed "listen" (pick (default dict $config.listen) "proxy" "oauth" "telemetry") -}}
+{{- $_ := set $fixed "headerBytes" (dig "limits" "headerBytes" "" $config) -}}
+{{- $_ := set $fixed "format" (dig "log" "format" "" $config) -}}
+checksum/sidebearer: {{ .Values.rollOnConfigChange | ternary $config $fixed | toYaml | sha256sum }}
+{{- end -}}
+
 {{/* Port of a listener. Call: dict "root" $ "listener" "proxy" "default" "127.0.0.1:8080" */}}
 {{- define "sidebearer.port" -}}
 {{- $config := include "sidebearer.config" .root | fromYaml -}}
