@@ -42,7 +42,7 @@ export function createSource(
   { provider, breaker, generations }: SourceParts,
   { clock, store, sealing, observer, owner, leaseMs }: Means,
 ): TokenSource {
-  const { refresh } = settings;
+  const { refresh, wait } = settings;
   const common = {
     credential,
     provider,
@@ -64,6 +64,7 @@ export function createSource(
     records: createRecords({ credential, bound: provider.bound, store, sealing, observer }),
     owner,
     leaseMs,
+    waitMs: wait.timeout,
     unclear: refresh.unclear,
     seed: settings.refreshToken,
     revokeSuperseded: settings.revokeSuperseded,

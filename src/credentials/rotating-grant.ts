@@ -30,6 +30,8 @@ export interface RotatingGrantOptions {
   readonly leaseMs: number;
   /** One attempt at the token endpoint, ms. */
   readonly timeoutMs: number;
+  /** How long a request waits for a token, ms: a store that is back within it costs none. */
+  readonly waitMs: number;
   readonly attempts: AttemptPolicy;
   readonly unclear: 'retry' | 'hold';
   /** `refreshToken` of the configuration: the first one only. */
@@ -47,6 +49,8 @@ interface Gate {
 /** Between two tries to make redeemed tokens durable, ms; the contract allows no more than a second. */
 const FIRST_COMMIT_RETRY_MS = 100;
 const LONGEST_COMMIT_RETRY_MS = 1_000;
+/** Before a store that is out of reach is asked again, ms. */
+const STORE_RETRY_MS = 250;
 /** Rounds of a commit against other writers before giving up. */
 const COMMIT_ROUNDS = 20;
 
@@ -105,25 +109,38 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
   // --- the steps ------------------------------------------------------------------------------------------------
 
   async function renew(host: RenewalHost): Promise<RenewalResult> {
+    const patientUntilMs = clock.monotonicMs() + options.waitMs;
     for (;;) {
       if (host.stopping.aborted) return { kind: 'stopped' };
-      // A place at the endpoint is taken before the lease: a crowd queues here, not on ten thousand renewals.
-      const gate = await enterGate(host);
-      let keeper: LeaseKeeper | undefined;
       try {
-        keeper = await takeLease(store, credential, owner, leaseMs, clock);
-        const result = keeper && (await renewUnderLease(host, keeper, gate));
-        if (result !== undefined && result !== 'lease lost') return result;
+        const result = await tryToRenew(host);
+        if (result !== undefined) return result;
       } catch (thrown) {
-        if (keeper !== undefined) await withdrawIntent(undefined);
-        return { kind: 'failed', error: toSidebearerError(thrown) };
-      } finally {
-        await keeper?.release();
-        gate.leave();
+        const error = toSidebearerError(thrown);
+        const mayPass = error.code === 'store_unavailable' && clock.monotonicMs() < patientUntilMs;
+        if (!mayPass) return { kind: 'failed', error };
+        await sleep(clock, STORE_RETRY_MS, host.stopping);
       }
-      const done = keeper === undefined ? await waitForHolder(host) : undefined;
-      if (done !== undefined) return done;
     }
+  }
+
+  /** Undefined: again, from the first step. @throws store_* */
+  async function tryToRenew(host: RenewalHost): Promise<RenewalResult | undefined> {
+    // A place at the endpoint is taken before the lease: a crowd queues here, not on ten thousand renewals.
+    const gate = await enterGate(host);
+    let keeper: LeaseKeeper | undefined;
+    try {
+      keeper = await takeLease(store, credential, owner, leaseMs, clock);
+      const result = keeper && (await renewUnderLease(host, keeper, gate));
+      if (result !== undefined && result !== 'lease lost') return result;
+    } catch (thrown) {
+      if (keeper !== undefined) await withdrawIntent(undefined);
+      throw thrown;
+    } finally {
+      await keeper?.release();
+      gate.leave();
+    }
+    return keeper === undefined ? await waitForHolder(host) : undefined;
   }
 
   async function enterGate(host: RenewalHost): Promise<Gate> {
@@ -136,19 +153,15 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
     };
   }
 
-  /** Step 1, where another holds the lease: its result if there is one by now, undefined to try again. */
+  /** Step 1, where another holds the lease: its result if there is one by now, undefined to try again. @throws store_* */
   async function waitForHolder(host: RenewalHost): Promise<RenewalResult | undefined> {
     await waitForChange(host.stopping, leaseMs / 3);
-    try {
-      const record = await records.read();
-      if (newSeed(record) !== undefined) return undefined;
-      const adopted = adopt(record, host);
-      const death = deathOf(record);
-      if (death !== undefined) return { kind: 'dead', error: death };
-      return adopted === 'enough' ? { kind: 'adopted' } : undefined;
-    } catch (thrown) {
-      return { kind: 'failed', error: toSidebearerError(thrown) };
-    }
+    const record = await records.read();
+    if (newSeed(record) !== undefined) return undefined;
+    const adopted = adopt(record, host);
+    const death = deathOf(record);
+    if (death !== undefined) return { kind: 'dead', error: death };
+    return adopted === 'enough' ? { kind: 'adopted' } : undefined;
   }
 
   /** Until the record changes, at most so long; with jitter where nothing tells of changes. */

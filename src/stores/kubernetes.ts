@@ -25,7 +25,7 @@ export interface KubernetesStoreOptions {
   readonly onWarning: (warning: SidebearerError) => void;
 }
 
-/** An API server that restarts is back within this time, and no request fails for it (`wait.timeout` is as long). */
+/** An API server that restarts is back within this time; a refresh waits longer by itself, a start must not. */
 const PATIENCE_MS = 8_000;
 
 /** @throws store_path_invalid, store_unavailable: there is no service account */

@@ -41,6 +41,8 @@ export interface ProcessOptions {
   readonly pauses?: Partial<PausePolicy>;
   readonly lead?: LeadPolicy;
   readonly wait?: { readonly timeoutMs: number; readonly places: number };
+  /** How long a renewal waits for a store that is out of reach; default: not at all. */
+  readonly storeWaitMs?: number;
   readonly bound?: Bound;
   readonly random?: () => number;
   readonly canWatch?: boolean;
@@ -322,6 +324,7 @@ function createProcess(
       owner,
       leaseMs,
       timeoutMs,
+      waitMs: options.storeWaitMs ?? 0,
       attempts: options.attempts ?? { attempts: 3, initialBackoffMs: 1_000, maxBackoffMs: 30_000 },
       unclear: options.unclear ?? 'retry',
       seed: options.seed,

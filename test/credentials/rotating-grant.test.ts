@@ -68,6 +68,21 @@ t.test('a store that cannot be reached costs no redeem, and the refresh comes on
   t.equal(world.provider.redeems.length, 1);
 });
 
+t.test('a store that is back before a request stops waiting for a token costs no refresh', async (t) => {
+  const { world, p } = await loggedIn(t, { storeWaitMs: 10_000 });
+  p.store.isDown = true;
+  await world.clock.advance(due + 9_000);
+  t.strictSame(p.ends, []);
+  p.store.isDown = false;
+  await world.clock.advance(1_000);
+  t.strictSame(p.ends, ['refreshed']);
+  t.equal(world.provider.redeems.length, 1);
+
+  p.store.isDown = true;
+  await world.clock.advance(due + 11_000);
+  t.strictSame(p.ends, ['refreshed', 'store_unavailable'], 'no longer than that');
+});
+
 t.test(
   "a conflict after the redeem puts the tokens on the record as it stands: the operator's edits stay",
   async (t) => {
