@@ -15,6 +15,8 @@ export const demoMachine = { id: 'sidebearer-machine', secret: 'demo-machine-sec
 export interface DemoProviderOptions extends TokenHooks {
   /** 0: a free one. */
   readonly port: number;
+  /** Default: loopback. Another one only where nobody else can reach it. */
+  readonly host?: string;
   /** Life of an access token, at least 1 s. */
   readonly accessTokenSeconds: number;
   /** Life of a refresh token; default 14 days. */
@@ -58,7 +60,7 @@ export async function createDemoProvider(options: DemoProviderOptions): Promise<
   let server: Server;
   const listen = async (port: number): Promise<string> => {
     server = createServer((request, response) => answer(request, response));
-    return (await bind(server, { host: '127.0.0.1', port }, options.portSetting ?? 'port')).url;
+    return (await bind(server, { host: options.host ?? '127.0.0.1', port }, options.portSetting ?? 'port')).url;
   };
   const stop = (): Promise<void> =>
     new Promise((resolve) => {

@@ -12,6 +12,8 @@ export interface DemoUpstreamOptions {
   readonly introspect: (accessToken: string) => Promise<boolean>;
   /** Default: a free one. */
   readonly port?: number;
+  /** Default: loopback. */
+  readonly host?: string;
   /** The setting or variable that moves the port, for the error where it is busy. */
   readonly portSetting?: string;
 }
@@ -70,7 +72,7 @@ export async function createDemoUpstream(options: DemoUpstreamOptions): Promise<
       });
     });
   });
-  const address = { host: '127.0.0.1', port: options.port ?? 0 };
+  const address = { host: options.host ?? '127.0.0.1', port: options.port ?? 0 };
   const { url } = await bind(server, address, options.portSetting ?? 'port');
 
   return {
