@@ -1,5 +1,6 @@
 // The real Kubernetes that run.sh has started: what tests ask of it, by kubectl and as a pod's service account would.
 import { execFile, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -96,22 +97,36 @@ export async function createStoreObjects(
   }
 }
 
-/** A service account with these rights, as the folder that kubelet would mount. */
-export async function createAccount(t: Scope, namespace: string, rules: readonly Rule[]): Promise<string> {
-  count += 1;
-  const metadata = { name: `account-${count}` };
-  const { name } = metadata;
-  const rbac = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
-  const accounts = `/api/v1/namespaces/${namespace}/serviceaccounts`;
-  await admin('POST', accounts, { metadata });
-  await admin('POST', `${rbac}/roles`, { metadata, rules });
-  await admin('POST', `${rbac}/rolebindings`, {
+const rbac = (namespace: string): string => `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
+
+/** A service account with these rights, as the folder that kubelet would mount. @param name of account and Role */
+export async function createAccount(
+  t: Scope,
+  namespace: string,
+  rules: readonly Rule[],
+  name = `account-${randomUUID()}`,
+): Promise<string> {
+  const metadata = { name };
+  await admin('POST', `/api/v1/namespaces/${namespace}/serviceaccounts`, { metadata });
+  await admin('POST', `${rbac(namespace)}/roles`, { metadata, rules });
+  await admin('POST', `${rbac(namespace)}/rolebindings`, {
     metadata,
     subjects: [{ kind: 'ServiceAccount', name, namespace }],
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },
   });
+  return mountAccount(t, namespace, name, rules);
+}
+
+/** Other rights for an account that is there. */
+export async function changeRules(namespace: string, name: string, rules: readonly Rule[]): Promise<void> {
+  await admin('PATCH', `${rbac(namespace)}/roles/${name}`, { rules });
+}
+
+/** The folder that kubelet would mount, once the account has these rights. */
+export async function mountAccount(t: Scope, namespace: string, name: string, rules: readonly Rule[]): Promise<string> {
   await allowed(`system:serviceaccount:${namespace}:${name}`, namespace, rules);
-  const { status } = (await admin('POST', `${accounts}/${name}/token`, {})) as { status: { token: string } };
+  const token = `/api/v1/namespaces/${namespace}/serviceaccounts/${name}/token`;
+  const { status } = (await admin('POST', token, {})) as { status: { token: string } };
   const folder = mkdtempSync(join(tmpdir(), 'sidebearer-account-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   writeFileSync(join(folder, 'namespace'), namespace);
@@ -141,15 +156,19 @@ async function allowed(user: string, namespace: string, rules: readonly Rule[]):
 }
 
 /**
- * Kills the API server as a crash would, and starts it again as it was.
+ * Ends the API server, as a crash would or as an upgrade does, and starts it again as it was.
  * @param whileDown what happens in between
  */
-export async function restartApiServer(whileDown: () => Promise<void>): Promise<void> {
+export async function restartApiServer(
+  whileDown: () => Promise<void>,
+  signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL',
+): Promise<void> {
   const pidFile = join(work ?? '', 'kube-apiserver.pid');
   const pid = Number(readFileSync(pidFile, 'utf8'));
   const [command = '', ...args] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
-  process.kill(pid, 'SIGKILL');
+  process.kill(pid, signal);
   try {
+    while (isRunning(pid)) await new Promise((resolve) => setTimeout(resolve, 20));
     await whileDown();
   } finally {
     const log = openSync(join(work ?? '', 'kube-apiserver.log'), 'a');
@@ -164,5 +183,14 @@ export async function restartApiServer(whileDown: () => Promise<void>): Promise<
       if (isReady) break;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
+  }
+}
+
+/** What has ended and was not yet waited for has no command line. */
+function isRunning(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '';
+  } catch {
+    return false;
   }
 }
