@@ -100,7 +100,7 @@ export function createApplication(): string {
 }
 
 export interface Pod {
-  readonly metadata: { readonly name: string };
+  readonly metadata: { readonly name: string; readonly uid: string };
   readonly status: { readonly podIP: string };
 }
 
