@@ -1,8 +1,8 @@
-// Pods of the image under test: the image built and imported once for each test file, the chart's values for the
+// Pods of the image under test: the image built and imported once for each node, the chart's values for the
 // provider and the upstream of `_outside.ts`, namespaces under Pod Security `restricted`, and releases of helm.
 import { execFile, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,15 +27,22 @@ export const skip = noCluster !== false ? noCluster : hasBuildah ? false : 'buil
 export const folder = mkdtempSync(join(tmpdir(), 'sidebearer-image-'));
 t.teardown(() => rmSync(folder, { recursive: true }));
 
+/** A docker archive of `image`; `.json` beside it is what buildah says of it. */
+export const imageFile = join(process.env['SIDEBEARER_KUBERNETES'] ?? folder, 'image.tar');
+const bundle = join(root, 'dist/sidebearer.js');
+
 let made: Promise<void> | undefined;
 
-/** Builds `image` and imports it into the node, once. What buildah says of it is in `image.tar.json` of the folder. */
+/** Builds `image` and imports it into the node: once for all test files, and again where the bundle is newer. */
 export function makeImage(): Promise<void> {
   made ??= (async () => {
-    const file = join(folder, 'image.tar');
-    await run('bash', [join(root, 'test/kubernetes/image.sh'), file]);
+    const imported = `${imageFile}.imported`;
+    if (existsSync(imported) && statSync(imported).mtimeMs > statSync(bundle).mtimeMs) return;
+    rmSync(imageFile, { force: true });
+    await run('bash', [join(root, 'test/kubernetes/image.sh'), imageFile]);
     const node = join(root, 'test/kubernetes/node.sh');
-    await run('bash', [node, 'image', process.env['SIDEBEARER_KUBERNETES'] ?? '', file]);
+    await run('bash', [node, 'image', process.env['SIDEBEARER_KUBERNETES'] ?? '', imageFile]);
+    writeFileSync(imported, '');
   })();
   return made;
 }

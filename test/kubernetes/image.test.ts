@@ -3,7 +3,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import t from 'tap';
 import { imageFlags } from '../../bench/sidebearer.ts';
 import { admin, kubectl } from './_cluster.ts';
@@ -12,9 +11,9 @@ import {
   chart,
   createApplication,
   createRestricted,
-  folder,
   get,
   image,
+  imageFile,
   install,
   makeImage,
   reaches,
@@ -32,7 +31,7 @@ interface ImageConfig {
 
 async function imageConfig(): Promise<ImageConfig> {
   await makeImage();
-  const text = readFileSync(join(folder, 'image.tar.json'), 'utf8');
+  const text = readFileSync(`${imageFile}.json`, 'utf8');
   return (JSON.parse(text) as { Docker: { config: ImageConfig } }).Docker.config;
 }
 

@@ -1,7 +1,6 @@
 // What the sidecar's neighbours can do: another pod reaches neither its proxy nor its logins, and the container beside it
 // has neither the account's token nor the key. And what a pod costs under `restricted`, as a comment.
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import t from 'tap';
 import { admin, kubectl } from './_cluster.ts';
 import { startOutside } from './_outside.ts';
@@ -9,9 +8,9 @@ import {
   chart,
   createApplication,
   createRestricted,
-  folder,
   get,
   image,
+  imageFile,
   install,
   makeImage,
   type Pod,
@@ -107,7 +106,7 @@ t.test('in gateway mode other pods reach the proxy, by design, and not the login
 /** Size of the image; from the start of the process to its last listener, and its anonymous memory, for each pod. */
 async function tellCost(t: { comment(text: string): void }, namespace: string, pods: readonly Pod[]): Promise<void> {
   const megabytes = (bytes: number): number => Math.round(bytes / 100_000) / 10;
-  t.comment(`image: ${megabytes(statSync(join(folder, 'image.tar')).size)} MB`);
+  t.comment(`image: ${megabytes(statSync(imageFile).size)} MB`);
   for (const pod of pods) {
     const { uid } = pod.metadata;
     const pid = processOf(uid);
