@@ -32,7 +32,7 @@ export async function createKubernetesStorage(t: Scope): Promise<KubernetesStora
   await createStoreObjects(namespace, secretPrefix, credentials);
   const serviceAccount = await createAccount(t, namespace, rules, account);
   const store = await createKubernetesStore({
-    credentials,
+    credentials: () => credentials,
     namespace: '',
     secretPrefix,
     serviceAccount,

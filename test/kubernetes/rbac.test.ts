@@ -51,7 +51,7 @@ function createPlace(t: Test, namespace: string, account: string): Place {
     warnings,
     async open() {
       const store = await createKubernetesStore({
-        credentials: [credential],
+        credentials: () => [credential],
         namespace: '',
         secretPrefix,
         serviceAccount: account,
