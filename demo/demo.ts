@@ -48,7 +48,7 @@ export async function startDemo(env: Readonly<Record<string, string | undefined>
     const sidecar = await startSidecar(configure(demoYaml(provider.issuer, upstream.url, redirectUri), env), {
       version: 'demo',
     });
-    started.push({ close: () => sidecar.stop() });
+    started.push({ close: () => sidecar.stop('SIGINT') });
     return {
       sidecar,
       provider,

@@ -13,8 +13,9 @@ import type { Config } from './config/schema.ts';
 import { SidebearerError, toSidebearerError } from './errors/sidebearer-error.ts';
 import { type BoundAddress, bind, type ListenAddress } from './listen.ts';
 import { createOAuthServer } from './oauth/server.ts';
-import { createProxyListener } from './proxy/listener.ts';
+import { type Cut, createProxyListener } from './proxy/listener.ts';
 import { openListenerTls } from './proxy/listener-tls.ts';
+import type { StopCause } from './telemetry/life-observer.ts';
 import { createLogger, type Logger } from './telemetry/logger.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { createObservers } from './telemetry/observers.ts';
@@ -30,8 +31,11 @@ export interface Sidecar {
    * needs a restart. @throws ConfigRefusal, SidebearerError: nothing was changed
    */
   reload(config: Config): Promise<void>;
-  /** Graceful: resolves when every stream has ended or its time is over, and what was redeemed is durable. */
-  stop(): Promise<void>;
+  /**
+   * Graceful: resolves when every stream has ended or its time is over, and what was redeemed is durable.
+   * @param hurry aborted: the time of streams is over; a redeem that was sent keeps its own
+   */
+  stop(cause: StopCause, hurry?: AbortSignal): Promise<void>;
 }
 
 export interface SidecarOptions {
@@ -39,6 +43,10 @@ export interface SidecarOptions {
   /** Shown in the kubectl commands of the pages. */
   readonly podName?: string | undefined;
   readonly clock?: Clock;
+  /** What POST /quitquitquit orders, where shutdown.quit is set: a call of `stop`. */
+  readonly quit?: () => void;
+  /** Aborted: the start is given up, whatever it waits for. */
+  readonly stopping?: AbortSignal;
 }
 
 /** How often a busy oauth port is tried again while a stored token serves, ms. */
@@ -46,9 +54,12 @@ const REBIND_INTERVAL_MS = 5_000;
 /** What a redeem that was sent may take beyond its own timeout: its commit, ms. */
 const COMMIT_GRACE_MS = 5_000;
 
-/** Starts everything. @throws SidebearerError with an exit code in its row; nothing is left running then */
+/**
+ * Starts everything.
+ * @throws SidebearerError with an exit code in its row, sidecar_stopping where it was given up; nothing is left running
+ */
 export async function startSidecar(first: Config, options: SidecarOptions): Promise<Sidecar> {
-  const { version, podName, clock = systemClock } = options;
+  const { version, podName, clock = systemClock, stopping } = options;
   /** In force; another one after a reload. */
   let config = first;
   const keyOfProcess = randomBytes(32);
@@ -88,7 +99,11 @@ export async function startSidecar(first: Config, options: SidecarOptions): Prom
     hasLoginPages: config.listen.oauth !== 'off',
   });
   // What is stored is read first, so that it is known whether a token serves when a port turns out busy.
+  const giveUp = (): void => void store.close();
+  // A start that is given up waits for no store: whoever reads is told that it is closed.
+  stopping?.addEventListener('abort', giveUp, { once: true });
   (await credentials.prepare(config, ways)).commit();
+  stopping?.removeEventListener('abort', giveUp);
 
   let isBound = false;
   let isStopping = false;
@@ -111,6 +126,8 @@ export async function startSidecar(first: Config, options: SidecarOptions): Prom
     metrics,
     probes: () => ({ isBound, isStopping, require: config.readiness.require, credentials: statuses }),
     failed: (thrown) => observers.credentials.failed(toSidebearerError(thrown)),
+    quit: () => (config.shutdown.quit ? options.quit : undefined),
+    quitRefused: (error) => observers.life.quitRefused(error),
   });
   const proxy = createProxyListener({
     address: config.listen.proxy,
@@ -151,16 +168,16 @@ export async function startSidecar(first: Config, options: SidecarOptions): Prom
     }
   }
 
-  async function end({ minDrain, maxDrain }: Config['shutdown']): Promise<void> {
+  async function end(minDrainMs: number, maxDrainMs: number, hurry?: AbortSignal): Promise<Cut> {
     isStopping = true;
     rebinding?.cancel();
     // From now on no redeem begins; one that was sent, and its commit, may take their time.
     const redeemed = credentials.stop();
-    const redeemEndsAtMs = clock.monotonicMs() + maxDrain + longestTimeoutMs(config) + COMMIT_GRACE_MS;
-    const drained = proxy.close({ minDrainMs: minDrain, maxDrainMs: maxDrain });
+    const redeemEndsAtMs = clock.monotonicMs() + maxDrainMs + longestTimeoutMs(config) + COMMIT_GRACE_MS;
+    const drained = proxy.close({ minDrainMs, maxDrainMs, hurry });
     // A listener that is just being bound can only be closed once it is.
     await binding;
-    await Promise.all([drained, oauth.close()]);
+    const [cut] = await Promise.all([drained, oauth.close()]);
     const graceOver = new AbortController();
     await Promise.race([redeemed, sleep(clock, redeemEndsAtMs - clock.monotonicMs(), graceOver.signal)]);
     graceOver.abort();
@@ -168,6 +185,15 @@ export async function startSidecar(first: Config, options: SidecarOptions): Prom
     credentials.close();
     await store.close();
     await telemetry.close();
+    return cut;
+  }
+
+  async function endInOrder(cause: StopCause, hurry: AbortSignal | undefined): Promise<void> {
+    const beganMs = clock.monotonicMs();
+    observers.life.stopping(cause);
+    const { requests, upgrades } = await end(config.shutdown.minDrain, config.shutdown.maxDrain, hurry);
+    const durationMs = clock.monotonicMs() - beganMs;
+    observers.life.stopped({ durationMs, cutRequests: requests, cutUpgrades: upgrades });
   }
 
   async function reload(next: Config): Promise<void> {
@@ -190,12 +216,16 @@ export async function startSidecar(first: Config, options: SidecarOptions): Prom
   }
 
   let ended: Promise<void> | undefined;
-  const stop = (): Promise<void> => {
-    ended ??= end(config.shutdown);
+  const stop: Sidecar['stop'] = (cause, hurry) => {
+    ended ??= endInOrder(cause, hurry);
     return ended;
+  };
+  const checkStopping = (): void => {
+    if (stopping?.aborted) throw new SidebearerError('sidecar_stopping');
   };
 
   try {
+    checkStopping();
     const { oauth: oauthAddress } = config.listen;
     if (oauthAddress !== 'off') {
       const needing = [...credentials.all.values()].filter(
@@ -206,6 +236,7 @@ export async function startSidecar(first: Config, options: SidecarOptions): Prom
     const telemetryUrl = await bound('telemetry', () =>
       bind(telemetry.server, config.listen.telemetry, 'listen.telemetry'),
     );
+    checkStopping();
     const proxyUrl = await bound('proxy', () => proxy.listen());
     credentials.start();
     // A store that cannot be written is told before a refresh finds it out; it is never a reason not to start.
@@ -222,7 +253,7 @@ export async function startSidecar(first: Config, options: SidecarOptions): Prom
     };
   } catch (thrown) {
     // Nobody is served yet, so there is nothing to drain.
-    await end({ minDrain: 0, maxDrain: 0 });
+    await end(0, 0);
     throw thrown;
   }
 }

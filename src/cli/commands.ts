@@ -21,7 +21,19 @@ const logLevel: Flag = {
   doc: 'Instead of log.level in the file.',
   env: 'SIDEBEARER_LOG_LEVEL',
 };
-const settings: readonly Flag[] = [config, logLevel, listenFlag('proxy'), listenFlag('oauth'), listenFlag('telemetry')];
+const quit: Flag = {
+  name: 'quit',
+  doc: 'Lets POST /quitquitquit end it: shutdown.quit.',
+  env: 'SIDEBEARER_QUIT',
+};
+const settings: readonly Flag[] = [
+  config,
+  logLevel,
+  listenFlag('proxy'),
+  listenFlag('oauth'),
+  listenFlag('telemetry'),
+  quit,
+];
 const url: Flag = { name: 'url', value: 'URL', doc: 'Where the sidecar listens, instead of --config.' };
 const json: Flag = { name: 'json', doc: 'Prints JSON.' };
 const timeout = (byDefault: string): Flag => ({
@@ -48,7 +60,11 @@ export const commands: readonly Command[] = [
   {
     name: 'run',
     summary: 'Runs the sidecar.',
-    about: ['Serves until SIGTERM or SIGINT, then lets streams finish within shutdown.maxDrain.'],
+    about: [
+      'Serves until SIGTERM or SIGINT, then lets streams finish within shutdown.maxDrain. A second signal cuts them; a',
+      'refresh that was sent is waited for all the same. Exits 0.',
+      'For a Job whose sidecar is no native one: --quit, and `sidebearer shutdown`.',
+    ],
     examples: [
       'sidebearer run --config /etc/sidebearer/config.yaml',
       'SIDEBEARER_LOG_LEVEL=debug sidebearer run --config config.yaml --listen-proxy 127.0.0.1:9000',
@@ -206,6 +222,24 @@ export const commands: readonly Command[] = [
     examples: ['sidebearer wait --timeout 30s', 'sidebearer wait --url http://127.0.0.1:9464 --timeout 1s'],
     flags: [url, config, listenFlag('telemetry'), timeout('60s')],
     load: async () => (await import('./wait.ts')).wait,
+  },
+  {
+    name: 'shutdown',
+    summary: 'Ends the running sidecar, as SIGTERM would.',
+    about: [
+      'Asks the telemetry listener for POST /quitquitquit: at --url, else where --config says, else at 127.0.0.1:9464.',
+      'Needs shutdown.quit (run --quit) there, and works from the same pod alone. Returns once it is ending, with --wait',
+      'once it has ended. Exits 1 where it does not run, where that is off, and where it did not end in time.',
+    ],
+    examples: ['sidebearer shutdown', 'sidebearer shutdown --wait --timeout 60s'],
+    flags: [
+      { name: 'wait', doc: 'Waits until it has ended.' },
+      url,
+      config,
+      listenFlag('telemetry'),
+      timeout('5s; with --wait 60s'),
+    ],
+    load: async () => (await import('./shutdown.ts')).shutdown,
   },
   {
     name: 'rekey',

@@ -10,6 +10,7 @@ const settingsByFlag = {
   'listen-proxy': ['listen', 'proxy'],
   'listen-oauth': ['listen', 'oauth'],
   'listen-telemetry': ['listen', 'telemetry'],
+  quit: ['shutdown', 'quit'],
 } as const;
 
 /** @throws usage_invalid without --config, config_unreadable where standard input is no text */
@@ -42,7 +43,8 @@ function readPipe(file: string): { readonly text?: string } {
 function overridesOf({ flags }: Invocation): Override[] {
   return Object.entries(settingsByFlag).flatMap(([flag, path]) => {
     const given = flags.get(flag);
-    return given === undefined ? [] : [{ path, value: given.value, source: given.source }];
+    // A flag that takes no value says yes by being there.
+    return given === undefined ? [] : [{ path, value: given.value || 'true', source: given.source }];
   });
 }
 

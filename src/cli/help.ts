@@ -7,7 +7,8 @@ const exitCodes = `Exit codes:
   0   done; for wait: ready
   1   a mistake in the configuration, or the command failed;
       for status and wait: not reachable, or not ready in time;
-      for refresh, resume and logout: not reachable, refused, or not confirmed
+      for refresh, resume and logout: not reachable, refused, or not confirmed;
+      for shutdown: not running, switched off, refused, or not ended in time
   2   the command line is not understood
   13  run: a port is busy or may not be bound`;
 

@@ -78,7 +78,7 @@ export function createDesk(target: Target, token: string | undefined): Desk {
       const fields = readFields(answer.body);
       if (fields !== undefined) show?.(fields);
       if ((answer.status === 200 || answer.status === 201) && fields !== undefined) return fields;
-      throw refusal(target, answer, fields ?? {});
+      throw refusal(target, answer, fields);
     },
   };
 }
@@ -121,8 +121,13 @@ function readFields(body: string): Fields | undefined {
   }
 }
 
-function refusal({ name }: Target, { status }: Answer, problem: Fields): SidebearerError {
-  const { code, next, detail, credential, provider_code: providerCode } = problem;
+/** The sidecar's own error, as its answer tells it. @param problem the answer's fields, where they are known */
+export function refusal(
+  { name }: Target,
+  { status, body }: Answer,
+  problem: Fields | undefined = readFields(body),
+): SidebearerError {
+  const { code, next, detail, credential, provider_code: providerCode } = problem ?? {};
   if (typeof code !== 'string' || !Object.hasOwn(catalogue, code)) {
     const reason = status === 200 ? 'it answers with something else' : `it answers ${status}`;
     return new SidebearerError('sidecar_unreachable', { address: name, reason });

@@ -1,16 +1,20 @@
-// `sidebearer run`: loads the configuration, tells every mistake in it, and otherwise serves until SIGTERM or SIGINT.
+// `sidebearer run`: loads the configuration, tells every mistake in it, and otherwise serves until it is told to end.
 // Meanwhile it follows the files of the configuration, and SIGHUP asks for a look at them.
 
 import { systemClock } from '../clock.ts';
 import { formatMistake, formatWarning, type Warning } from '../config/mistake.ts';
 import { createReloader, readConfig } from '../config/reloader.ts';
 import type { Config } from '../config/schema.ts';
+import { toSidebearerError } from '../errors/sidebearer-error.ts';
 import type { Invocation } from './command.ts';
 import { openConfig } from './configuration.ts';
 import { moveToFallback, withPort } from './fallback-port.ts';
+import { listenForOrders } from './stop-orders.ts';
 import { buildInfo } from './version.ts';
 
 export async function run(invocation: Invocation): Promise<number> {
+  // First of all: to process 1 of a container the kernel delivers no signal that it has no handler for.
+  const orders = listenForOrders();
   const source = await openConfig(invocation);
   const { loaded, files } = readConfig(source);
   if (!loaded.ok) {
@@ -19,14 +23,18 @@ export async function run(invocation: Invocation): Promise<number> {
   }
   // Loaded only now: a mistake is told without the proxy's libraries.
   const { startSidecar } = await import('../sidecar.ts');
-  const ended = waitForSignal();
   const hangUps = waitForHangUps();
   const moved = await moveToFallback(loaded.config, invocation.env);
   const config = moved?.config ?? loaded.config;
   const sidecar = await startSidecar(config, {
     version: buildInfo().version,
     podName: podName(invocation.env),
+    quit: orders.quit,
+    stopping: orders.stopping,
+  }).catch((thrown: unknown) => {
+    if (toSidebearerError(thrown).code !== 'sidecar_stopping') throw thrown;
   });
+  if (sidecar === undefined) return 0;
   const warn = (warning: Warning): void => sidecar.logger.warn({ setting: warning.path }, formatWarning(warning));
   for (const warning of loaded.warnings) warn(warning);
   if (moved !== undefined) {
@@ -45,8 +53,8 @@ export async function run(invocation: Invocation): Promise<number> {
     clock: systemClock,
   });
   hangUps.deliver(reloader.request);
-  await ended;
-  await Promise.all([reloader.close(), sidecar.stop()]);
+  const cause = await orders.given;
+  await Promise.all([reloader.close(), sidecar.stop(cause, orders.hurry)]);
   return 0;
 }
 
@@ -69,17 +77,4 @@ function waitForHangUps(): { deliver(call: () => void): void } {
       if (isEarly) call();
     },
   };
-}
-
-/** Resolves at the first SIGTERM or SIGINT; a second one ends the process as it would without us. */
-function waitForSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    const stop = (): void => {
-      process.off('SIGTERM', stop);
-      process.off('SIGINT', stop);
-      resolve();
-    };
-    process.on('SIGTERM', stop);
-    process.on('SIGINT', stop);
-  });
 }

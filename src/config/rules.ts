@@ -26,6 +26,7 @@ export function checkRules(data: unknown): Verdict {
   checkRedirects(config, verdict);
   checkStore(config['store'], verdict);
   checkDrain(asMapping(config['shutdown']), verdict);
+  checkQuit(config, verdict);
   return verdict;
 }
 
@@ -259,4 +260,17 @@ function checkDrain(shutdown: Mapping, { findings }: Verdict): void {
   if (minimum === undefined || maximum === undefined || minimum <= maximum) return;
   const message = 'expected at most shutdown.maxDrain';
   findings.push({ code: 'config_value_invalid', path: ['shutdown', 'minDrain'], message });
+}
+
+/** What listens on one address of the pod is not reached over loopback, and nothing else may end it. */
+function checkQuit(config: Mapping, { cautions }: Verdict): void {
+  const quit = asMapping(config['shutdown'])['quit'];
+  if (quit !== true && quit !== 'true') return;
+  const address = parseListenAddress(
+    asText(asMapping(config['listen'])['telemetry'] ?? defaultAddresses.telemetry) ?? '',
+  );
+  if (address === undefined || 'path' in address || isWildcard({ address: address.host })) return;
+  if (isLoopback(address.host) || address.host === '::1') return;
+  const message = 'of no effect: listen.telemetry is not reached over loopback';
+  cautions.push({ path: ['shutdown', 'quit'], message });
 }

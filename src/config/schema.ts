@@ -266,6 +266,11 @@ export const configSchema = z.strictObject({
     {
       minDrain: setting(duration(), '0s', 'How long accepting goes on after SIGTERM.'),
       maxDrain: setting(duration(), '25s', 'How long requests may take to end after SIGTERM.'),
+      quit: setting(
+        flag(),
+        false,
+        'Whether `POST /quitquitquit` on the telemetry listener ends the process as SIGTERM does; from the same pod alone, over loopback. For Jobs in which the sidecar is no native one.',
+      ),
     },
     'The end.',
   ),

@@ -1,6 +1,6 @@
 // The proxy's listener: puts router, exchanges, the standard carrier and upgrades together, binds, and drains. It adds
 // no meaning of its own and reserves no path.
-import type { Clock } from '../clock.ts';
+import { type Clock, sleep } from '../clock.ts';
 import { type BoundAddress, bind, type ListenAddress } from '../listen.ts';
 import { type Admit, createAdmission, type RouteOptions } from './admission.ts';
 import type { ClientToken } from './client-token.ts';
@@ -51,13 +51,26 @@ export interface ProxyListener {
    * Answers close their connections from now on; accepting goes on for `minDrainMs`; what is in flight has until
    * `maxDrainMs` (both from now), then open upgrades are ended in order and the rest is cut. Never throws.
    */
-  close(drain: { readonly minDrainMs: number; readonly maxDrainMs: number }): Promise<void>;
+  close(drain: Drain): Promise<Cut>;
   /**
    * From now on requests are admitted by these; those that were go on as they began, and so do connections. A listener
    * stays plain, or stays with TLS.
    */
   reconfigure(settings: ProxySettings): void;
   readonly inFlight: number;
+}
+
+export interface Drain {
+  readonly minDrainMs: number;
+  readonly maxDrainMs: number;
+  /** Aborted: both times are over. */
+  readonly hurry?: AbortSignal | undefined;
+}
+
+/** What was still at work when its time was over. */
+export interface Cut {
+  readonly requests: number;
+  readonly upgrades: number;
 }
 
 /** Between the end of open upgrades and the cut: time for both sides to see the end. */
@@ -92,20 +105,23 @@ export function createProxyListener(options: ProxyListenerOptions): ProxyListene
     failed: observer.failed.bind(observer),
   });
 
-  const close = async (drain: { minDrainMs: number; maxDrainMs: number }): Promise<void> => {
+  const close = async ({ minDrainMs, maxDrainMs, hurry }: Drain): Promise<Cut> => {
+    const endsAtMs = clock.monotonicMs() + maxDrainMs;
+    const pause = (ms: number): Promise<void> => sleep(clock, ms, hurry, { background: true });
     carrier.drain();
-    const began = clock.monotonicMs();
-    const left = (): number => Math.max(0, drain.maxDrainMs - (clock.monotonicMs() - began));
-    if (drain.minDrainMs > 0) await after(clock, drain.minDrainMs);
+    if (minDrainMs > 0) await pause(minDrainMs);
     const closed = carrier.close();
-    const isGone = await Promise.race([closed.then(() => true), after(clock, left()).then(() => false)]);
-    if (!isGone && upgrades.open > 0) {
+    await Promise.race([closed, pause(Math.max(endsAtMs - clock.monotonicMs(), 0))]);
+    const upgradesOpen = upgrades.open;
+    const cut = { requests: exchanges.inFlight - upgradesOpen, upgrades: upgradesOpen };
+    if (upgradesOpen > 0) {
       upgrades.end();
-      await Promise.race([closed, after(clock, UPGRADE_GRACE_MS)]);
+      await Promise.race([closed, sleep(clock, UPGRADE_GRACE_MS, undefined, { background: true })]);
     }
     carrier.destroy();
     await closed;
     await upstreams.destroy();
+    return cut;
   };
 
   return {
@@ -131,10 +147,4 @@ export function createProxyListener(options: ProxyListenerOptions): ProxyListene
 
 function carrierLimits({ inFlight, headerTimeoutMs, keepAliveMs }: ProxyLimits): CarrierLimits {
   return { maxWaiting: inFlight, headerTimeoutMs, keepAliveMs };
-}
-
-function after(clock: Clock, ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    clock.after(ms, resolve, { background: true });
-  });
 }

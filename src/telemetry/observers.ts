@@ -6,6 +6,7 @@ import type { LoginObserver } from '../oauth/observer.ts';
 import type { ProxyObserver } from '../proxy/observer.ts';
 import { createCredentialObserver } from './credential-observer.ts';
 import { createFailureLog } from './failure-log.ts';
+import { createLifeObserver, type LifeObserver } from './life-observer.ts';
 import { createListenerObserver, type ListenerObserver } from './listener-observer.ts';
 import type { Logger } from './logger.ts';
 import { createLoginObserver } from './login-observer.ts';
@@ -28,6 +29,7 @@ export interface Observers {
   readonly logins: LoginObserver;
   readonly listeners: ListenerObserver;
   readonly reloads: ReloadObserver;
+  readonly life: LifeObserver;
 }
 
 export function createObservers({ metrics, logger, clock, accessLog }: ObserversOptions): Observers {
@@ -38,5 +40,6 @@ export function createObservers({ metrics, logger, clock, accessLog }: Observers
     logins: createLoginObserver(telemetry),
     listeners: createListenerObserver(telemetry),
     reloads: createReloadObserver(telemetry),
+    life: createLifeObserver(telemetry),
   };
 }

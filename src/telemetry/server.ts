@@ -1,9 +1,12 @@
 // The telemetry listener: /metrics and the probes on an http server of their own, so that a busy proxy or OAuth port
-// cannot keep them from answering. It changes nothing and names no account.
+// cannot keep them from answering. It names no account, and changes nothing but for the one order that a pod may give it
+// where that is switched on: to end.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { SidebearerError } from '../errors/sidebearer-error.ts';
 import type { Metrics } from './metrics.ts';
 import { live, type ProbeAnswer, type ProbeFacts, ready, started } from './probes.ts';
+import { quitPath, quitRefusal } from './quit.ts';
 
 export interface TelemetryServerOptions {
   readonly metrics: Pick<Metrics, 'expose'>;
@@ -11,6 +14,10 @@ export interface TelemetryServerOptions {
   readonly probes: () => ProbeFacts;
   /** The exposition could not be made; the scrape was answered with 500. */
   readonly failed?: (thrown: unknown) => void;
+  /** What POST /quitquitquit orders at this moment; called once, and answered at once. Undefined: it is switched off. */
+  readonly quit?: () => (() => void) | undefined;
+  /** Who ordered it may not. */
+  readonly quitRefused?: (error: SidebearerError) => void;
 }
 
 export interface TelemetryServer {
@@ -24,6 +31,8 @@ interface Answer {
   readonly status: number;
   readonly contentType: string;
   readonly body: string;
+  /** What the path takes, with a 405. */
+  readonly allow?: string;
 }
 
 /**
@@ -32,7 +41,8 @@ interface Answer {
  */
 const MOST_CONNECTIONS = 256;
 
-export function createTelemetryServer({ metrics, probes, failed }: TelemetryServerOptions): TelemetryServer {
+export function createTelemetryServer(options: TelemetryServerOptions): TelemetryServer {
+  const { metrics, probes, failed, quitRefused } = options;
   const pages = new Map<string, () => Answer | Promise<Answer>>([
     ['/metrics', async () => ({ status: 200, ...(await metrics.expose()) })],
     ['/livez', () => probeAnswer(live())],
@@ -40,13 +50,34 @@ export function createTelemetryServer({ metrics, probes, failed }: TelemetryServ
     ['/startupz', () => probeAnswer(started(probes()))],
   ]);
 
+  const notFound = (): Answer => text(404, `Not found. Here are ${[...pages.keys()].join(', ')}.`);
+
+  let hasQuit = false;
+
+  /** Off, it is a path like any other, but for a word to who may order it. */
+  function answerQuit(request: IncomingMessage): Answer {
+    const refusal = quitRefusal(request, typeof server.address() === 'string');
+    const quit = options.quit?.();
+    if (quit === undefined) return refusal === undefined ? problem(new SidebearerError('quit_off')) : notFound();
+    if (refusal !== undefined) {
+      quitRefused?.(refusal);
+      return problem(refusal);
+    }
+    if (hasQuit) return text(200, 'Ending already.');
+    hasQuit = true;
+    quit();
+    return text(200, 'Ending.');
+  }
+
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     // No body is wanted here: whoever sends one is not waited for.
     request.resume();
-    const page = pages.get((request.url ?? '').split('?', 1)[0] ?? '');
+    const path = (request.url ?? '').split('?', 1)[0] ?? '';
+    if (path === quitPath) return send(response, answerQuit(request));
+    const page = pages.get(path);
     const isRead = request.method === 'GET' || request.method === 'HEAD';
-    if (page === undefined) return send(response, text(404, `Not found. Here are ${[...pages.keys()].join(', ')}.`));
-    if (!isRead) return send(response.setHeader('allow', 'GET, HEAD'), text(405, 'Only GET and HEAD.'));
+    if (page === undefined) return send(response, notFound());
+    if (!isRead) return send(response, { ...text(405, 'Only GET and HEAD.'), allow: 'GET, HEAD' });
     try {
       send(response, await page());
     } catch (thrown) {
@@ -84,12 +115,13 @@ export function createTelemetryServer({ metrics, probes, failed }: TelemetryServ
   };
 }
 
-function send(response: ServerResponse, { status, contentType, body }: Answer): void {
+function send(response: ServerResponse, { status, contentType, body, allow }: Answer): void {
   response.writeHead(status, {
     'content-type': contentType,
     'content-length': Buffer.byteLength(body),
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
+    ...(allow !== undefined && { allow }),
   });
   response.end(body);
 }
@@ -101,4 +133,12 @@ function probeAnswer({ ok, reasons }: ProbeAnswer): Answer {
 
 function text(status: number, sentence: string): Answer {
   return { status, contentType: 'text/plain; charset=utf-8', body: `${sentence}\n` };
+}
+
+/** A refusal of POST /quitquitquit, as the proxy and the OAuth listener answer (RFC 9457). */
+function problem({ code, row, next }: SidebearerError): Answer {
+  const { status, message: title } = row;
+  const body = JSON.stringify({ type: `urn:sidebearer:error:${code}`, title, status, detail: `${title}.`, code, next });
+  const allow = status === 405 ? { allow: 'POST' } : {};
+  return { status, contentType: 'application/problem+json', body: `${body}\n`, ...allow };
 }

@@ -507,6 +507,18 @@ t.test('what works and is probably not meant is a warning', async (t) => {
   ]);
 });
 
+t.test('shutdown.quit is of no effect where the telemetry listener is not reached over loopback', async (t) => {
+  const warn = (telemetry: string) =>
+    load(`${minimal}listen: { telemetry: "${telemetry}" }\nshutdown: { quit: true }\n`).warnings;
+  for (const address of ['10.0.0.5:9464', '[fd00::5]:9464', 'pod.example:9464']) {
+    t.match(warn(address), [{ line: 10, path: 'shutdown.quit', message: /loopback/ }], address);
+  }
+  for (const address of ['0.0.0.0:1', '127.0.0.1:1', '[::]:1', '[::1]:1', 'localhost:1', 'unix:/run/t']) {
+    t.strictSame(warn(address), [], address);
+  }
+  t.strictSame(load(`${minimal}listen: { telemetry: "10.0.0.5:1" }\n`).warnings, [], 'off');
+});
+
 t.test('an override wins over the file, and its mistake names the flag', async (t) => {
   const withLog = `${minimal}log: { level: debug }\n`;
   const override = (value: string) => ({

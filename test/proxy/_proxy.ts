@@ -7,7 +7,7 @@ import type { Authorization, Bearer } from '../../src/credentials/bearer.ts';
 import type { SidebearerError } from '../../src/errors/sidebearer-error.ts';
 import type { ListenAddress } from '../../src/listen.ts';
 import type { RouteOptions } from '../../src/proxy/admission.ts';
-import { createProxyListener, type ProxyLimits } from '../../src/proxy/listener.ts';
+import { type Cut, createProxyListener, type ProxyLimits } from '../../src/proxy/listener.ts';
 import type { ListenerTls } from '../../src/proxy/listener-tls.ts';
 import type { ProxyObserver, ReplayOutcome, RequestEnd } from '../../src/proxy/observer.ts';
 
@@ -101,7 +101,7 @@ export interface ProxyUnderTest {
   readonly url: string;
   readonly bearer: FakeBearer;
   readonly observer: Recorded;
-  readonly close: (drain?: { minDrainMs: number; maxDrainMs: number }) => Promise<void>;
+  readonly close: (drain?: { minDrainMs: number; maxDrainMs: number }) => Promise<Cut>;
   readonly inFlight: () => number;
 }
 
@@ -130,7 +130,7 @@ export async function startProxy(
     clock: systemClock,
   });
   const bound = await listener.listen();
-  const close = (drain = { minDrainMs: 0, maxDrainMs: 0 }): Promise<void> => listener.close(drain);
+  const close = (drain = { minDrainMs: 0, maxDrainMs: 0 }): Promise<Cut> => listener.close(drain);
   scope.teardown(() => close());
   const port = 'port' in bound.address ? bound.address.port : 0;
   return { port, url: bound.url, bearer, observer, close, inFlight: () => listener.inFlight };
