@@ -90,16 +90,25 @@ export async function install(t: Scope, namespace: string, path: string, setting
   t.teardown(() => run('helm', ['uninstall', 'app', '-n', namespace]));
 }
 
-/** A chart with this one in it: the example, whose application is a script for the image's Node (`script`). */
+/**
+ * A chart with this one in it: the example, whose application is a script for the image's Node (`script`)
+ * that listens on 3000, in `replicas` pods.
+ */
 export function createApplication(): string {
   const path = join(folder, 'application');
+  // Once for each test file.
+  rmSync(path, { recursive: true, force: true });
   cpSync(join(root, 'examples/kubernetes/application'), path, { recursive: true });
   cpSync(chart, join(path, 'charts/sidebearer'), { recursive: true });
   const template = join(path, 'templates/deployment.yaml');
-  const text = readFileSync(template, 'utf8').replace(
-    '          env:\n',
-    `          command: [/nodejs/bin/node, -e, {{ .Values.script | toJson }}]\n          env:\n`,
-  );
+  const text = readFileSync(template, 'utf8')
+    .replace(
+      '          env:\n',
+      `          command: [/nodejs/bin/node, -e, {{ .Values.script | toJson }}]
+          readinessProbe: { tcpSocket: { port: 3000 }, periodSeconds: 1 }
+          env:\n`,
+    )
+    .replace('replicas: 3', 'replicas: {{ ternary .Values.replicas 3 (hasKey .Values "replicas") }}');
   writeFileSync(template, text);
   // Its own credential would be one more that has no token.
   writeFileSync(join(path, 'values.yaml'), '');
