@@ -24,6 +24,8 @@ export interface AttemptParts {
   readonly random: () => number;
   /** What is sent serves once: an attempt whose outcome is unknown is not repeated. */
   readonly spends: boolean;
+  /** Nothing was ever heard of the endpoint: a failure to connect is not its outage, but our network's start. */
+  readonly isEarly: () => boolean;
   /** One call was made: `2xx` … `5xx`, or `network`. */
   readonly requested: (result: string) => void;
 }
@@ -38,7 +40,7 @@ export async function runAttempts<T>(
   before: () => Promise<boolean>,
   attempt: () => Promise<T>,
 ): Promise<AttemptsResult<T>> {
-  const { clock, breaker, stopping, random, spends, requested } = parts;
+  const { clock, breaker, stopping, random, spends, isEarly, requested } = parts;
   const counted = async (): Promise<T> => {
     try {
       const answer = await attempt();
@@ -50,9 +52,21 @@ export async function runAttempts<T>(
       throw thrown;
     }
   };
+  /** What is early is no failure to the breaker. */
+  const spared = async (): Promise<{ readonly answer: T } | { readonly early: SidebearerError }> => {
+    try {
+      return { answer: await counted() };
+    } catch (thrown) {
+      const error = toSidebearerError(thrown);
+      if (isEarly() && isUnreached(error)) return { early: error };
+      throw thrown;
+    }
+  };
   for (let made = 1; ; made += 1) {
     try {
-      return { kind: 'answered', answer: await breaker.fire(counted) };
+      const outcome = await breaker.fire(spared);
+      if ('early' in outcome) throw outcome.early;
+      return { kind: 'answered', answer: outcome.answer };
     } catch (thrown) {
       const error = toSidebearerError(thrown);
       const pauseMs = backoffMs(policy, made, error.details.retryAfterMs, random);
@@ -63,6 +77,12 @@ export async function runAttempts<T>(
       if (stopping.aborted || !(await before())) return { kind: 'ended' };
     }
   }
+}
+
+/** No connection came about: DNS, dial or TLS. */
+export function isUnreached({ code, details }: SidebearerError): boolean {
+  if (details.status !== undefined) return false;
+  return code === 'token_endpoint_unreachable' || code === 'provider_unreachable' || code === 'egress_unreachable';
 }
 
 /** Whether another attempt may follow, in the same renewal. */

@@ -93,8 +93,17 @@ export type CredentialEvent =
   | { readonly type: 'emptied'; readonly code: ErrorCode }
   /** There is a grant, and no token yet. */
   | { readonly type: 'granted' }
-  /** `leastPauseMs`: what a Retry-After asks for. `isClient`: the provider rejects the client. */
-  | { readonly type: 'failed'; readonly code: ErrorCode; readonly leastPauseMs: number; readonly isClient: boolean }
+  /**
+   * `leastPauseMs`: what a Retry-After asks for. `isClient`: the provider rejects the client. `isEarly`: nothing was
+   * reached yet in this process's life, as where its pod's network comes up after it.
+   */
+  | {
+      readonly type: 'failed';
+      readonly code: ErrorCode;
+      readonly leastPauseMs: number;
+      readonly isClient: boolean;
+      readonly isEarly?: boolean;
+    }
   /** Nothing was tried, or the second try is held back: by an open breaker, or `refresh.unclear: hold`. */
   | { readonly type: 'held'; readonly code: ErrorCode; readonly forMs: number }
   | { readonly type: 'died'; readonly code: ErrorCode }
@@ -113,6 +122,8 @@ export type CredentialEvent =
 
 /** A token refused within this time of a refresh on demand was refused fresh, ms. */
 export const PROBATION_MS = 60_000;
+/** The first pause of a process that has reached nothing yet; it doubles to the usual one, ms. */
+const EARLY_PAUSE_MS = 1_000;
 const FIRST_DEMAND_PAUSE_MS = 60_000;
 const LONGEST_DEMAND_PAUSE_MS = 3_600_000;
 
@@ -203,8 +214,11 @@ function cooling(
   policy: PausePolicy,
 ): CoolingState {
   const leastPauseMs = Math.min(event.leastPauseMs, policy.maxRetryAfterMs);
-  const shortMs = event.isClient ? policy.cooldownMs : Math.min(policy.cooldownMs, policy.resetAfterMs);
-  const doubledMs = Math.min(shortMs * 2 ** Math.min(state.failures, 20), policy.cooldownMs);
+  const usualMs = event.isClient ? policy.cooldownMs : Math.min(policy.cooldownMs, policy.resetAfterMs);
+  const earlyMs = EARLY_PAUSE_MS * 2 ** Math.min(state.failures, 20);
+  const shortMs = event.isEarly === true ? Math.min(earlyMs, usualMs) : usualMs;
+  const doubledMs =
+    event.isEarly === true ? shortMs : Math.min(shortMs * 2 ** Math.min(state.failures, 20), policy.cooldownMs);
   const pauseMs = isUsable(state, now) ? policy.cooldownMs : doubledMs;
   return {
     kind: 'cooling',

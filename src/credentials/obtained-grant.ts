@@ -57,6 +57,7 @@ export function createObtainedGrant(options: ObtainedGrantOptions): TokenSource 
         stopping: host.stopping,
         random,
         spends: false,
+        isEarly: host.isEarly,
         requested: (result) => observer.tokenRequested(credential, provider.grant, result),
       },
       async () => {

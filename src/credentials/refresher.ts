@@ -4,6 +4,7 @@ import type { Clock, Timer } from '../clock.ts';
 import { catalogue, type ErrorCode, type ErrorRow } from '../errors/catalogue.ts';
 import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
 import type { Account, LimitReader, Provider, Quota, TokenAnswer, UpstreamLimit } from '../providers/provider.ts';
+import { isUnreached } from './attempts.ts';
 import type {
   AnswerWatch,
   Authorization,
@@ -114,6 +115,9 @@ export class Refresher implements ManagedCredential, PoolMember {
   #lookingAgain: Timer | undefined;
   #lookAgainMs = FIRST_LOOK_AGAIN_MS;
   #isStarted = false;
+  /** The store was read, and the provider heard, once: from then on silence is an outage, and no late network. */
+  #hasRead = false;
+  #hasHeard = false;
   /** Counts logins and changes of settings: a reading that began before one is not taken after it. */
   #turns = 0;
 
@@ -137,6 +141,7 @@ export class Refresher implements ManagedCredential, PoolMember {
       isEnough: (token) => this.#isEnough(token),
       isValidFor: (ms) => this.#tokens !== undefined && this.#clock.wallMs() + ms < usableUntilMs(this.#tokens),
       isUrgent: () => this.#waiting.size > 0,
+      isEarly: () => !this.#hasHeard && this.#state.token.kind === 'none',
       get stopping() {
         return endOfFlight();
       },
@@ -519,6 +524,9 @@ export class Refresher implements ManagedCredential, PoolMember {
   }
 
   #settle(result: RenewalResult): void {
+    const isSilent = result.kind === 'held' || (result.kind === 'failed' && isSilence(result.error));
+    const isEarly = isSilent && this.#host.isEarly();
+    if (!isSilent && result.kind !== 'stopped') this.#hasHeard = true;
     switch (result.kind) {
       case 'refreshed':
       case 'adopted':
@@ -539,7 +547,7 @@ export class Refresher implements ManagedCredential, PoolMember {
         const { code, details } = result.error;
         this.#fail(result.error);
         const isClient = code === 'client_rejected';
-        this.#apply({ type: 'failed', code, leastPauseMs: details.retryAfterMs ?? 0, isClient });
+        this.#apply({ type: 'failed', code, leastPauseMs: details.retryAfterMs ?? 0, isClient, isEarly });
         break;
       }
       case 'held':
@@ -606,19 +614,22 @@ export class Refresher implements ManagedCredential, PoolMember {
   }
 
   #take(reading: Reading): void {
+    this.#hasRead = true;
+    // The store answers again: a pause that its silence began is over.
+    const { grant } = this.#state;
+    const wasSilent = grant.kind === 'cooling' && grant.code === 'store_unavailable';
     switch (reading.kind) {
       case 'token':
         this.#publish(reading.token, true);
-        // The store answers again: a pause that its silence began is over.
-        if (this.#state.grant.kind === 'cooling' && this.#state.grant.code === 'store_unavailable')
-          this.#apply({ type: 'loggedIn' });
+        if (wasSilent) this.#apply({ type: 'loggedIn' });
         break;
       case 'empty':
         this.#drop(reading.code);
         break;
       case 'grant':
-        if (this.#state.grant.kind === 'absent' || this.#state.grant.kind === 'dead') this.#apply({ type: 'granted' });
-        else if (reading.isChanged === true && this.#state.grant.kind === 'cooling') this.#apply({ type: 'loggedIn' });
+        if (grant.kind === 'absent' || grant.kind === 'dead') this.#apply({ type: 'granted' });
+        else if (wasSilent || (reading.isChanged === true && grant.kind === 'cooling'))
+          this.#apply({ type: 'loggedIn' });
         break;
       case 'dead':
         if (reading.token !== undefined) this.#publish(reading.token, true);
@@ -637,7 +648,8 @@ export class Refresher implements ManagedCredential, PoolMember {
     this.#fail(error);
     this.#options.observer.failed(this.#advised(error), this.name);
     if (this.#state.token.kind === 'none' && this.#flight === undefined) {
-      this.#apply({ type: 'failed', code: error.code, leastPauseMs: 0, isClient: false });
+      const isEarly = !this.#hasRead && isSilence(error);
+      this.#apply({ type: 'failed', code: error.code, leastPauseMs: 0, isClient: false, isEarly });
     }
     // With a token in hand nothing else would look for what changed: it may be a logout.
     if (this.#state.token.kind === 'none' || this.#isStopping) return;
@@ -767,4 +779,9 @@ export class Refresher implements ManagedCredential, PoolMember {
     // A record that cannot be used may be put right in another way as well.
     return row.layer === 'store' ? `${row.next} ${instead}` : instead;
   }
+}
+
+/** Nothing was heard of the other side, store or provider. */
+function isSilence(error: SidebearerError): boolean {
+  return error.code === 'store_unavailable' || isUnreached(error);
 }

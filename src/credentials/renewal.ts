@@ -19,6 +19,8 @@ export interface RenewalHost {
   isValidFor(ms: number): boolean;
   /** Requests are waiting. */
   isUrgent(): boolean;
+  /** No token was ever in hand, and the provider was never heard. */
+  isEarly(): boolean;
   /** Aborts when the process stops, or a logout wants to begin: no redeem begins any more; one that was sent goes on. */
   readonly stopping: AbortSignal;
 }

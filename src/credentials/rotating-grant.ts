@@ -303,6 +303,7 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
           stopping: host.stopping,
           random,
           spends: true,
+          isEarly: host.isEarly,
           requested: (result) => observer.tokenRequested(credential, 'refresh_token', result),
         },
         isStillStored,

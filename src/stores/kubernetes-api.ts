@@ -76,6 +76,7 @@ interface Answer {
 export function createKubernetesApi(options: KubernetesApiOptions): KubernetesApi {
   const { url, account, clock, random, patienceMs } = options;
   let agent: { readonly authority: string; readonly dispatcher: Agent } | undefined;
+  const closing = new AbortController();
   /** What the server has allowed once: one that has just started refuses it until it has read its roles. */
   const allowed = new Set<string>();
 
@@ -144,8 +145,8 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
         failure = thrown instanceof SidebearerError ? thrown : unreachable(about, url, thrown);
       }
       const waitMs = Math.max(pauseMs * (0.5 + random() / 2), leastMs);
-      if (clock.monotonicMs() + waitMs > endsAtMs) throw failure;
-      await sleep(clock, waitMs);
+      if (clock.monotonicMs() + waitMs > endsAtMs || closing.signal.aborted) throw failure;
+      await sleep(clock, waitMs, closing.signal);
       pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
     }
   };
@@ -217,6 +218,7 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
     },
 
     async close() {
+      closing.abort();
       const last = agent;
       agent = undefined;
       await last?.dispatcher.destroy();

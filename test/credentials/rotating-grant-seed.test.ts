@@ -111,15 +111,14 @@ t.test(
     world.provider.plant('seed');
     world.provider.always = { fails: 'token_endpoint_unreachable' };
     const p = await world.started({ seed: 'seed' });
-    await world.clock.advance(4_000);
     const asked = watch(p.refresher.wait(patient));
-    await world.clock.advance(0);
+    await world.clock.advance(5_000);
     t.equal(asked.code, 'token_endpoint_unreachable', 'nothing has expired that never was');
     t.ok((asked.retryAfterMs ?? 0) > 0);
     t.equal(p.refresher.status().usable, false);
     await world.clock.advance(60_000);
     const later = watch(p.refresher.wait(patient));
-    await world.clock.advance(4_000);
+    await world.clock.advance(35_000);
     t.equal(later.code, 'token_endpoint_unreachable', 'nor later');
     await p.stop();
     world.provider.always = {};
@@ -127,6 +126,24 @@ t.test(
     await world.clock.advance(60_000);
     t.strictSame(world.provider.redeems, ['seed']);
     t.strictSame(next.ends, ['refreshed']);
+  },
+);
+
+t.test(
+  'a network that comes after the process is found within seconds, by pauses that grow with its delay',
+  async (t) => {
+    const world = createWorld();
+    t.teardown(() => world.end());
+    world.provider.plant('seed');
+    world.provider.always = { fails: 'token_endpoint_unreachable' };
+    const p = await world.started({ seed: 'seed' });
+    await world.clock.advance(6_000);
+    t.equal(p.refresher.status().usable, false);
+    world.provider.always = {};
+    await world.clock.advance(6_000);
+    t.equal(p.refresher.status().usable, true, 'not after breaker.resetAfter');
+    t.equal(p.refresher.status().breaker, 'closed');
+    t.strictSame(world.provider.redeems, ['seed']);
   },
 );
 

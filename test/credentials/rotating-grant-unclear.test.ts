@@ -238,6 +238,7 @@ t.test('hold: nor does one in the process that holds', async (t) => {
         isEnough: () => false,
         isValidFor: () => true,
         isUrgent: () => false,
+        isEarly: () => false,
         stopping: patient,
       },
       'manual',

@@ -59,13 +59,15 @@ process.on('exit', endAll);
 /**
  * Starts `run --config -` with the text on standard input; resolves when the proxy listens, or with the end.
  * @param cwd where a crash may leave its dump; default: here
+ * @param spawned sees the process before it listens
  */
 export async function startProgram(
   config: string,
   env: Record<string, string> = {},
   cwd?: string,
+  spawned?: (child: ChildProcess) => void,
 ): Promise<RunningProgram | Ended> {
-  return await startWith(['--config', '-'], config, env, cwd);
+  return await startWith(['--config', '-'], config, env, cwd, spawned);
 }
 
 /** `run` with these arguments, where anything but a running program is a failure of the test. */
@@ -78,6 +80,7 @@ async function startWith(
   config: string,
   env: Record<string, string> = {},
   cwd?: string,
+  spawned?: (child: ChildProcess) => void,
 ): Promise<RunningProgram | Ended> {
   const child = spawn(process.execPath, [program, 'run', ...argv], {
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -85,6 +88,7 @@ async function startWith(
     ...(cwd !== undefined && { cwd }),
   });
   running.add(child);
+  spawned?.(child);
   child.on('exit', () => running.delete(child));
   const lines: LogLine[] = [];
   let output = '';

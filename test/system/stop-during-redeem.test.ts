@@ -38,6 +38,9 @@ t.test('the redeem is waited for, and what it brought is durable; no intent and 
   const isGoing = async (): Promise<boolean> =>
     (await fetch(`${program.telemetryUrl}/readyz`).catch(() => undefined))?.status === 503;
   await eventually('the stop to begin', async () => (await isGoing()) || undefined);
+  // A second one hurries streams, not this.
+  program.process.kill('SIGTERM');
+  await eventually('the proxy to be closed', async () => ((await send(program)) === undefined ? true : undefined));
   t.equal(hasEnded, false);
   answer();
   t.equal(await ended, 0);
