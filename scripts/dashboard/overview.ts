@@ -13,11 +13,11 @@ export const overview: Row = {
   panels: [
     {
       title: 'Replicas',
-      description: 'Processes that are scraped now.',
+      description: 'Processes that are scraped now; the injector is none.',
       kind: 'stat',
       unit: 'short',
       width: 4,
-      queries: [{ expr: `count(sidebearer_build_info{${pods}})`, legend: '' }],
+      queries: [{ expr: `count(sidebearer_config_info{${pods}})`, legend: '' }],
     },
     {
       title: 'Credentials that need a login',
