@@ -65,6 +65,8 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const SILENCE_MS = 150_000;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 1_000;
+/** After it was away the server may take as long to read its roles, and refuses what it will allow. */
+const RECOVERY_MS = 30_000;
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
 interface Answer {
@@ -79,6 +81,8 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
   const closing = new AbortController();
   /** What the server has allowed once: one that has just started refuses it until it has read its roles. */
   const allowed = new Set<string>();
+  /** Until then a refusal may be that of a server which has just come back, monotonic ms. */
+  let recoveringUntilMs = Number.NEGATIVE_INFINITY;
 
   /** A new one where the authority has changed on disk; requests on the old one end by themselves. */
   const dispatcher = async (): Promise<Dispatcher> => {
@@ -134,7 +138,9 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
           continue;
         }
         const isPassing =
-          status === 429 || status >= 500 || (status === 403 && (hasFailed || allowed.has(words(about))));
+          status === 429 ||
+          status >= 500 ||
+          (status === 403 && (hasFailed || allowed.has(words(about)) || clock.monotonicMs() < recoveringUntilMs));
         if (!isPassing) {
           if (status < 300) allowed.add(words(about));
           return answer;
@@ -142,6 +148,7 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
         failure = status === 403 ? refusal(answer, about) : unavailable(about, { status });
         leastMs = answer.retryAfterMs;
       } catch (thrown) {
+        recoveringUntilMs = clock.monotonicMs() + RECOVERY_MS;
         failure = thrown instanceof SidebearerError ? thrown : unreachable(about, url, thrown);
       }
       const waitMs = Math.max(pauseMs * (0.5 + random() / 2), leastMs);
