@@ -155,6 +155,9 @@ async function allowed(user: string, namespace: string, rules: readonly Rule[]):
   }
 }
 
+/** What an API server gets to end its requests, ms. */
+const GRACE_MS = 3_000;
+
 /**
  * Ends the API server, as a crash would or as an upgrade does, and starts it again as it was.
  * @param whileDown what happens in between
@@ -168,7 +171,10 @@ export async function restartApiServer(
   const [command = '', ...args] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
   process.kill(pid, signal);
   try {
+    // In its own time it would wait a minute for watches that nobody ends.
+    const forcing = setTimeout(() => isRunning(pid) && process.kill(pid, 'SIGKILL'), GRACE_MS);
     while (isRunning(pid)) await new Promise((resolve) => setTimeout(resolve, 20));
+    clearTimeout(forcing);
     await whileDown();
   } finally {
     const log = openSync(join(work ?? '', 'kube-apiserver.log'), 'a');
