@@ -1,7 +1,7 @@
 // All credentials of a running sidecar. A configuration is prepared first, with everything that may fail, and then put
 // in force at once: credentials whose settings say what they said before are not touched.
 import type { Config, CredentialConfig } from '../config/schema.ts';
-import { createGenerations, type Generations } from '../credentials/generations.ts';
+import { type CredentialMemory, createMemory } from '../credentials/memory.ts';
 import { type CredentialSlice, Refresher } from '../credentials/refresher.ts';
 import { createSchedule } from '../credentials/schedule.ts';
 import { createTokenCache } from '../credentials/token-cache.ts';
@@ -41,7 +41,7 @@ export interface PreparedCredentials {
 /** One credential, and what it was made of. */
 interface Part {
   readonly refresher: Refresher;
-  readonly generations: Generations;
+  readonly memory: CredentialMemory;
   readonly blueprint: Blueprint;
 }
 
@@ -76,16 +76,16 @@ export function createCredentialSet(means: CredentialMeans): CredentialSet {
     name: string,
     settings: CredentialConfig,
     way: Way | undefined,
-    generations: Generations,
+    memory: CredentialMemory,
   ): Promise<{ slice: CredentialSlice; blueprint: Blueprint }> {
     const text = JSON.stringify(settings);
     if (settings.provider === 'file') {
-      const slice = await createWrittenSlice(name, settings, generations, means);
+      const slice = await createWrittenSlice(name, settings, memory, means);
       return { slice, blueprint: { text, way, identity: `file ${settings.path}`, place: undefined } };
     }
     const provider = await createProvider(settings, clock, way);
     const place = placeOf(provider, way, settings);
-    const slice = createProvidedSlice(name, settings, { provider, breaker: breakers.at(place), generations }, means);
+    const slice = createProvidedSlice(name, settings, { provider, breaker: breakers.at(place), memory }, means);
     return { slice, blueprint: { text, way, identity: tokenIdentity(settings, provider), place } };
   }
 
@@ -93,18 +93,18 @@ export function createCredentialSet(means: CredentialMeans): CredentialSet {
     const known = parts.get(name) ?? leaving.get(name);
     const isSame = known?.blueprint.text === JSON.stringify(settings) && known.blueprint.way === way;
     if (known !== undefined && isSame && parts.has(name)) return { part: known, change: () => undefined };
-    const generations = known?.generations ?? createGenerations();
-    const { slice, blueprint } = await build(name, settings, way, generations);
+    const memory = known?.memory ?? createMemory();
+    const { slice, blueprint } = await build(name, settings, way, memory);
     if (known === undefined) {
       const refresher = new Refresher({ ...slice, name, cache, schedule, clock, random: Math.random, observer });
       await refresher.load();
-      return { part: { refresher, generations, blueprint } };
+      return { part: { refresher, memory, blueprint } };
     }
     const { refresher } = known;
     const keepsToken = blueprint.identity === known.blueprint.identity;
     const reading = await slice.source.read().catch(toSidebearerError);
     const change = (): void => refresher.reconfigure(slice, reading, keepsToken);
-    return { part: { refresher, generations, blueprint }, change };
+    return { part: { refresher, memory, blueprint }, change };
   }
 
   function placesOf(of: ReadonlyMap<string, Part>): BreakerPlace[] {

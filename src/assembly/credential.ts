@@ -2,8 +2,8 @@
 // nothing of what is stored, and sends nothing.
 import type { CredentialConfig } from '../config/schema.ts';
 import type { Breaker } from '../credentials/breaker.ts';
-import type { Generations } from '../credentials/generations.ts';
 import { createInjection } from '../credentials/injection.ts';
+import type { CredentialMemory } from '../credentials/memory.ts';
 import type { CredentialSlice } from '../credentials/refresher.ts';
 import { createWrittenToken } from '../credentials/written-token.ts';
 import type { Provider } from '../providers/provider.ts';
@@ -17,14 +17,14 @@ export interface CredentialMeans extends Means {
 export async function createWrittenSlice(
   name: string,
   settings: Extract<CredentialConfig, { provider: 'file' }>,
-  generations: Generations,
+  memory: CredentialMemory,
   { clock }: CredentialMeans,
 ): Promise<CredentialSlice> {
   const { createTokenFile } = await import('../providers/token-file.ts');
   const { header, format, headers } = settings.inject;
   return {
     limits: createUpstreamLimits(clock),
-    source: createWrittenToken(name, createTokenFile({ path: settings.path, clock }), generations),
+    source: createWrittenToken(name, createTokenFile({ path: settings.path, clock }), memory),
     injection: createInjection({ headers: { [header]: format, ...headers } }),
     ...writtenTokenPolicy,
   };
@@ -33,7 +33,7 @@ export async function createWrittenSlice(
 export function createProvidedSlice(
   name: string,
   settings: ProvidedConfig,
-  parts: { readonly provider: Provider; readonly breaker: Breaker; readonly generations: Generations },
+  parts: { readonly provider: Provider; readonly breaker: Breaker; readonly memory: CredentialMemory },
   means: CredentialMeans,
 ): CredentialSlice {
   const { provider } = parts;

@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Config } from '../config/schema.ts';
 import type { ImportedTokens } from '../credentials/bearer.ts';
-import { createGenerations } from '../credentials/generations.ts';
 import { answerOfImport } from '../credentials/imported-tokens.ts';
 import { awaitLease } from '../credentials/lease-keeper.ts';
+import { createMemory } from '../credentials/memory.ts';
 import type { CredentialObserver } from '../credentials/observer.ts';
 import { SidebearerError } from '../errors/sidebearer-error.ts';
 import type { Account } from '../providers/provider.ts';
@@ -48,7 +48,7 @@ export async function importOffline(
       const provider = await createProvider(settings, clock, way);
       const answer = answerOfImport(imported, clock.wallMs(), credential);
       const breaker = breakers.at(placeOf(provider, way, settings));
-      const source = createSource(credential, settings, { provider, breaker, generations: createGenerations() }, means);
+      const source = createSource(credential, settings, { provider, breaker, memory: createMemory() }, means);
       const kept = await source.accept(provider.completeImport?.(answer) ?? answer, options);
       const { expiresAtMs } = kept.tokens;
       return {

@@ -3,7 +3,7 @@
 import type { Clock } from '../clock.ts';
 import type { CredentialConfig } from '../config/schema.ts';
 import type { Breaker } from '../credentials/breaker.ts';
-import type { Generations } from '../credentials/generations.ts';
+import type { CredentialMemory } from '../credentials/memory.ts';
 import type { CredentialObserver } from '../credentials/observer.ts';
 import { createObtainedGrant } from '../credentials/obtained-grant.ts';
 import { createRecords } from '../credentials/records.ts';
@@ -30,7 +30,7 @@ export interface Means {
 export interface SourceParts {
   readonly provider: Provider;
   readonly breaker: Breaker;
-  readonly generations: Generations;
+  readonly memory: CredentialMemory;
 }
 
 /** They spend nothing, so that nothing of them is stored. */
@@ -39,7 +39,7 @@ const obtainedGrants: ReadonlySet<Grant> = new Set(['client_credentials', 'token
 export function createSource(
   credential: string,
   settings: ProvidedConfig,
-  { provider, breaker, generations }: SourceParts,
+  { provider, breaker, memory }: SourceParts,
   { clock, store, sealing, observer, owner, leaseMs }: Means,
 ): TokenSource {
   const { refresh, wait } = settings;
@@ -57,7 +57,7 @@ export function createSource(
       maxBackoffMs: refresh.backoff.max,
     },
   };
-  if (obtainedGrants.has(provider.grant)) return createObtainedGrant({ ...common, generations });
+  if (obtainedGrants.has(provider.grant)) return createObtainedGrant({ ...common, memory });
   return createRotatingGrant({
     ...common,
     store,
@@ -68,6 +68,7 @@ export function createSource(
     unclear: refresh.unclear,
     seed: settings.refreshToken,
     revokeSuperseded: settings.revokeSuperseded,
+    memory,
   });
 }
 

@@ -7,7 +7,7 @@ import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.t
 import type { Provider } from '../providers/provider.ts';
 import { type AttemptPolicy, runAttempts } from './attempts.ts';
 import type { Breaker } from './breaker.ts';
-import type { Generations } from './generations.ts';
+import type { CredentialMemory } from './memory.ts';
 import type { CredentialObserver } from './observer.ts';
 import type { Reading, RenewalHost, RenewalResult, TokenSource } from './renewal.ts';
 import { mergeAnswer } from './token-set.ts';
@@ -21,7 +21,7 @@ export interface ObtainedGrantOptions {
   readonly observer: CredentialObserver;
   readonly timeoutMs: number;
   readonly attempts: AttemptPolicy;
-  readonly generations: Generations;
+  readonly memory: CredentialMemory;
 }
 
 /** The token in the file, by a digest: what was judged is remembered, the token itself never is. */
@@ -31,7 +31,7 @@ interface Subject {
 }
 
 export function createObtainedGrant(options: ObtainedGrantOptions): TokenSource {
-  const { credential, provider, breaker, clock, random, observer, generations } = options;
+  const { credential, provider, breaker, clock, random, observer, memory } = options;
   /** Of the subject token with which the last renewal was turned down, by the provider or for want of it. */
   let turnedDown: string | undefined;
 
@@ -82,7 +82,7 @@ export function createObtainedGrant(options: ObtainedGrantOptions): TokenSource 
     if (result.answer.accessToken === undefined) {
       return { kind: 'failed', error: new SidebearerError('access_token_malformed', { credential }) };
     }
-    const generation = generations.next();
+    const generation = memory.nextGeneration();
     // A refresh token beside it would never be used: it is not kept, nor is its end told.
     const { refreshToken: _, grantExpiresAtMs: __, account, ...answer } = result.answer;
     host.publish(

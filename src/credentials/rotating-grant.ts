@@ -11,6 +11,7 @@ import { fingerprint } from './fingerprint.ts';
 import { followRecord } from './follow.ts';
 import { type LeaseKeeper, takeLease } from './lease-keeper.ts';
 import { createLogout } from './logout.ts';
+import type { CredentialMemory } from './memory.ts';
 import type { CredentialObserver } from './observer.ts';
 import type { OpenRecord, PreparedCommit, RecordChange, Records } from './records.ts';
 import type { Reading, RenewalHost, RenewalResult, TokenSource } from './renewal.ts';
@@ -37,6 +38,7 @@ export interface RotatingGrantOptions {
   /** `refreshToken` of the configuration: the first one only. */
   readonly seed: string | undefined;
   readonly revokeSuperseded: boolean;
+  readonly memory: CredentialMemory;
 }
 
 /** One's place among the redeems at the endpoint. */
@@ -55,9 +57,7 @@ const STORE_RETRY_MS = 250;
 const COMMIT_ROUNDS = 20;
 
 export function createRotatingGrant(options: RotatingGrantOptions): TokenSource {
-  const { credential, provider, store, records, breaker, clock, random, observer, owner, leaseMs } = options;
-  /** Fingerprint of a refresh token that was sent, here or by a holder that is gone, without a clear end. */
-  let unclearFingerprint: string | undefined;
+  const { credential, provider, store, records, breaker, clock, random, observer, owner, leaseMs, memory } = options;
 
   // --- what a record says ---------------------------------------------------------------------------------------
 
@@ -89,13 +89,14 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
 
   /** Kept with the record, so that whoever meets the consequence, in whatever process, can tell the cause. */
   function unclearEnd(record: OpenRecord): RecordChange {
-    if (unclearFingerprint === undefined || unclearFingerprint !== redeemableFingerprint(record)) return {};
-    return { unclear: { fingerprint: unclearFingerprint } };
+    if (memory.unclearFingerprint === undefined || memory.unclearFingerprint !== redeemableFingerprint(record))
+      return {};
+    return { unclear: { fingerprint: memory.unclearFingerprint } };
   }
 
   function hadUnclearEnd(record: OpenRecord): boolean {
     const ours = redeemableFingerprint(record);
-    return ours !== undefined && (ours === unclearFingerprint || ours === record.stored?.unclear?.fingerprint);
+    return ours !== undefined && (ours === memory.unclearFingerprint || ours === record.stored?.unclear?.fingerprint);
   }
 
   /** Whose token this is: a record that is bound elsewhere is nobody's here. */
@@ -218,7 +219,7 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
         const key = `${intent.owner} ${intent.fingerprint}`;
         if (intent.owner !== owner) {
           // Its holder may still have the answer, and may still write it.
-          unclearFingerprint = intent.fingerprint;
+          memory.unclearFingerprint = intent.fingerprint;
           if (!waitedFor.has(key)) {
             waitedFor.add(key);
             const patienceMs = options.timeoutMs + leaseMs;
@@ -311,13 +312,13 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
       );
       if (result.kind === 'answered') {
         gate.leave();
-        unclearFingerprint = undefined;
+        memory.unclearFingerprint = undefined;
         return await keepAnswer(host, base, result.answer, refreshToken);
       }
       const isUnclear = result.kind === 'failed' && result.error.row.outcome === 'unknown';
       const isFirstUnclear = isUnclear && !hasRetriedUnclear;
       if (isUnclear) {
-        unclearFingerprint = ownFingerprint;
+        memory.unclearFingerprint = ownFingerprint;
         hasRetriedUnclear = true;
       }
       if (isFirstUnclear && options.unclear === 'hold') {

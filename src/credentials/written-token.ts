@@ -1,17 +1,17 @@
 // A token that something else writes to a file: nothing is refreshed here, the file is read again when it changes.
 import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
 import type { TokenFile } from '../providers/provider.ts';
-import type { Generations } from './generations.ts';
+import type { CredentialMemory } from './memory.ts';
 import type { TokenSource } from './renewal.ts';
 import { type CurrentToken, mergeAnswer } from './token-set.ts';
 
-export function createWrittenToken(credential: string, file: TokenFile, generations: Generations): TokenSource {
+export function createWrittenToken(credential: string, file: TokenFile, memory: CredentialMemory): TokenSource {
   let current: CurrentToken | undefined;
 
   async function read(): Promise<CurrentToken> {
     const tokens = mergeAnswer(undefined, await file.read());
     if (current === undefined || current.tokens.accessToken !== tokens.accessToken) {
-      current = { generation: generations.next(), tokens };
+      current = { generation: memory.nextGeneration(), tokens };
     }
     return current;
   }

@@ -8,6 +8,7 @@ import { type Breaker, type BreakerPolicy, createBreaker } from '../../src/crede
 import type { PausePolicy } from '../../src/credentials/credential.ts';
 import { createInjection } from '../../src/credentials/injection.ts';
 import type { LeadPolicy } from '../../src/credentials/lead.ts';
+import { createMemory } from '../../src/credentials/memory.ts';
 import type { CredentialObserver, RefreshEnd } from '../../src/credentials/observer.ts';
 import { createRecords, type OpenRecord, type Records } from '../../src/credentials/records.ts';
 import { type CredentialSlice, Refresher } from '../../src/credentials/refresher.ts';
@@ -301,6 +302,7 @@ function createProcess(
   const breaker = options.sharedBreaker ?? createBreaker(policy, clock, () => undefined);
   const random = options.random ?? (() => 0);
   const owner = randomBytes(16).toString('base64url');
+  const memory = createMemory();
   const sliceOf = (options: ProcessOptions): CredentialSlice => ({
     source: options.source?.({ clock, breaker, observer, resumed }) ?? rotatingGrant(options),
     injection: createInjection({ headers: options.headers ?? { Authorization: 'Bearer {token}' } }),
@@ -329,6 +331,7 @@ function createProcess(
       unclear: options.unclear ?? 'retry',
       seed: options.seed,
       revokeSuperseded: options.revokeSuperseded ?? false,
+      memory,
     });
   };
   const slice = sliceOf(options);

@@ -2,7 +2,7 @@
 // absent or dead.
 
 import t from 'tap';
-import { createGenerations } from '../../src/credentials/generations.ts';
+import { createMemory } from '../../src/credentials/memory.ts';
 import { createObtainedGrant } from '../../src/credentials/obtained-grant.ts';
 import { SidebearerError } from '../../src/errors/sidebearer-error.ts';
 import {
@@ -29,7 +29,7 @@ function createTested(t: { teardown(end: () => Promise<void>): unknown }): {
   const options: ProcessOptions = {
     source: ({ clock, breaker, observer, resumed }) =>
       createObtainedGrant({
-        generations: createGenerations(),
+        memory: createMemory(),
         credential: 'codex',
         provider: world.provider.client(clock, resumed, 'client_credentials'),
         breaker,
@@ -114,7 +114,7 @@ t.test('a refresh token beside the answer is not kept, nor is its end told', asy
     source: ({ clock, breaker, observer, resumed }) => {
       const client = world.provider.client(clock, resumed, 'jwt_bearer');
       return createObtainedGrant({
-        generations: createGenerations(),
+        memory: createMemory(),
         credential: 'codex',
         provider: {
           ...client,
@@ -191,7 +191,7 @@ function withSubject(t: { teardown(end: () => Promise<void>): unknown }): {
     source: ({ clock, breaker, observer, resumed }) => {
       const client = world.provider.client(clock, resumed, 'token_exchange');
       return createObtainedGrant({
-        generations: createGenerations(),
+        memory: createMemory(),
         credential: 'codex',
         provider: {
           ...client,

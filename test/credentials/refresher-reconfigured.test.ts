@@ -1,6 +1,6 @@
 // A reload of the configuration under a credential at work: what it holds, who waits for it, and what was sent.
 import t from 'tap';
-import { createGenerations } from '../../src/credentials/generations.ts';
+import { createMemory } from '../../src/credentials/memory.ts';
 import { createObtainedGrant } from '../../src/credentials/obtained-grant.ts';
 import { bound } from './_provider.ts';
 import {
@@ -170,6 +170,24 @@ t.test('a changed seed counts as new and is redeemed at once, the same one is no
   t.strictSame(world.provider.redeems, ['seed-1', 'seed-2']);
 });
 
+t.test(
+  'an answer that was lost is remembered: what follows is refresh_outcome_unknown, not grant_reused',
+  async (t) => {
+    const { world, p } = await loggedIn(t);
+    world.provider.steps.push({ losesAnswer: true });
+    // Nothing of it can be written either.
+    world.provider.watcher = ({ kind }) => {
+      if (kind === 'rotated') p.store.isDown = true;
+    };
+    await world.clock.advance(due + 30_000);
+    p.store.isDown = false;
+    await p.reconfigure({});
+    await world.clock.advance(60_000);
+    t.equal(p.refresher.status().state, 'dead');
+    t.equal((await world.record()).stored?.dead?.code, 'refresh_outcome_unknown');
+  },
+);
+
 t.test('a store that cannot be read meanwhile leaves the token in hand', async (t) => {
   const { world, p } = await loggedIn(t);
   const read = p.store.read.bind(p.store);
@@ -210,7 +228,7 @@ t.test(
   async (t) => {
     const world = createWorld();
     t.teardown(() => world.end());
-    const generations = createGenerations();
+    const memory = createMemory();
     const source = ({ clock, breaker, observer, resumed }: SourceParts) =>
       createObtainedGrant({
         credential: 'codex',
@@ -221,7 +239,7 @@ t.test(
         observer,
         timeoutMs: 10_000,
         attempts,
-        generations,
+        memory,
       });
     const p = await world.started({ source });
     await world.clock.advance(10);

@@ -1,7 +1,7 @@
 // A token that something else writes to a file: read, followed, never refreshed.
 
 import t from 'tap';
-import { createGenerations } from '../../src/credentials/generations.ts';
+import { createMemory } from '../../src/credentials/memory.ts';
 import { createWrittenToken } from '../../src/credentials/written-token.ts';
 import type { ErrorCode } from '../../src/errors/catalogue.ts';
 import { SidebearerError } from '../../src/errors/sidebearer-error.ts';
@@ -50,7 +50,7 @@ async function createTested(
         return { close: () => void watchers.delete(changed) };
       },
     },
-    createGenerations(),
+    createMemory(),
   );
   const p = await world.started({ source: () => source, lead: { leadMs: 0, jitter: 0 } });
   return { world, p, file };
