@@ -51,6 +51,8 @@ interface Gate {
 /** Between two tries to make redeemed tokens durable, ms; the contract allows no more than a second. */
 const FIRST_COMMIT_RETRY_MS = 100;
 const LONGEST_COMMIT_RETRY_MS = 1_000;
+/** What a commit may take before its token serves from memory: requests may be waiting for it. */
+const COMMIT_PATIENCE_MS = 1_000;
 /** Before a store that is out of reach is asked again, ms. */
 const STORE_RETRY_MS = 250;
 /** Rounds of a commit against other writers before giving up. */
@@ -357,7 +359,17 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
     }
     let prepared = prepareAnswer(announced, answer);
     let isDirty = false;
+    let hasFailed = false;
+    /** Step 7: the lease and the intent keep everyone else from the spent token meanwhile. */
+    const serveFromMemory = (): void => {
+      if (isDirty) return;
+      isDirty = true;
+      observer.dirtyChanged(credential, true);
+      const unsaved = currentOf({ ...prepared.base, stored: prepared.stored, tokens: prepared.tokens });
+      if (unsaved !== undefined) host.publish(unsaved, false);
+    };
     let pauseMs = FIRST_COMMIT_RETRY_MS;
+    const slow = clock.after(COMMIT_PATIENCE_MS, serveFromMemory, { background: true });
     try {
       for (;;) {
         let durable: OpenRecord | undefined;
@@ -370,14 +382,9 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
             else prepared = prepareAnswer(stored, answer);
           }
         } catch (thrown) {
-          // Step 7: it serves from memory, and the lease and the intent keep everyone else from the spent token.
-          if (!isDirty) {
-            isDirty = true;
-            observer.failed(toSidebearerError(thrown), credential);
-            observer.dirtyChanged(credential, true);
-            const unsaved = currentOf({ ...prepared.base, stored: prepared.stored, tokens: prepared.tokens });
-            if (unsaved !== undefined) host.publish(unsaved, false);
-          }
+          if (!hasFailed) observer.failed(toSidebearerError(thrown), credential);
+          hasFailed = true;
+          serveFromMemory();
           // How long a stop waits for it is the stop's business: by itself it keeps no process alive.
           await sleep(clock, pauseMs, undefined, { background: true });
           pauseMs = Math.min(pauseMs * 2, LONGEST_COMMIT_RETRY_MS);
@@ -392,6 +399,7 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
         }
       }
     } finally {
+      slow.cancel();
       if (isDirty) observer.dirtyChanged(credential, false);
     }
   }

@@ -40,6 +40,26 @@ t.test('it serves from memory, is retried at least each second, then durable; th
   t.strictSame(world.provider.redeems, ['login-1/1']);
 });
 
+t.test('a commit that hangs: after a second it serves from memory, and no failure is told', async (t) => {
+  const { world, p } = await loggedIn(t);
+  let go = (): void => undefined;
+  p.store.before = (operation, record) =>
+    operation === 'commit' && record?.intent === undefined ? new Promise((resolve) => (go = resolve)) : undefined;
+  await world.clock.advance(due + 900);
+  t.equal(tokenOf(p.refresher.authorization()), 'access-1');
+  await world.clock.advance(200);
+  t.equal(tokenOf(p.refresher.authorization()), 'access-2');
+  t.ok(p.refresher.status().isDirty);
+  t.equal(p.cache.get('codex'), undefined, 'a token that is not durable is never in the cache');
+  p.store.before = undefined;
+  go();
+  await world.clock.advance(0);
+  t.match(await world.record(), { tokens: { refreshToken: 'login-1/2', accessToken: 'access-2' } });
+  t.notOk(p.refresher.status().isDirty);
+  t.equal(tokenOf(p.cache.get('codex')?.authorization), 'access-2');
+  t.strictSame([p.ends, p.failures, p.dirty], [['refreshed'], [], [true, false]]);
+});
+
 t.test('a process that has waited long enough for it can end: neither the retry nor the lease keeps it', async (t) => {
   const { world, p } = await loggedIn(t);
   breakTokens(p);
