@@ -31,6 +31,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'foundations',
   ],
   config: ['egress', 'errors', 'foundations'],
+  inject: ['config/nearest.ts', 'egress', 'errors', 'foundations'],
   assembly: [
     'config',
     'proxy',
