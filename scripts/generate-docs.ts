@@ -14,7 +14,11 @@ import { codexRules } from '../src/providers/codex.ts';
 import { aloneRules, exchangeRules } from '../src/providers/grants.ts';
 import { type Refusal, refusals, rejectionOf, standardRules } from '../src/providers/rejection.ts';
 import { oddFields, unusableAnswers, withoutAnswer } from '../src/providers/token-outcomes.ts';
-import { metricDefinitions } from '../src/telemetry/metric-definitions.ts';
+import {
+  injectorMetricDefinitions,
+  type MetricDefinition,
+  metricDefinitions,
+} from '../src/telemetry/metric-definitions.ts';
 import { listChartValues } from './chart-docs.ts';
 import { createDashboard } from './dashboard/dashboard.ts';
 
@@ -159,20 +163,29 @@ ${sections.join('\n\n')}
 
 // --- metrics.md ---------------------------------------------------------------------------------------------------
 
-function metricsDoc(): string {
-  const rows = Object.values(metricDefinitions).map(({ name, type, help, labels }) => [
+function metricRows(definitions: Readonly<Record<string, MetricDefinition>>): string[][] {
+  return Object.values(definitions).map(({ name, type, help, labels }) => [
     code(name),
     type,
     labels.map(code).join(', '),
     help,
   ]);
+}
+
+function metricsDoc(): string {
   return `# Metrics
 
 ${notice}
 
 Served at \`/metrics\` on the telemetry listener. Base units throughout. No label is unbounded: \`route\` and \`credential\` are configured names, \`code\` is a row of [errors.md](errors.md). \`process_*\` and \`nodejs_*\` are prom-client's defaults.
 
-${table(['name', 'type', 'labels', ''], rows)}
+${table(['name', 'type', 'labels', ''], metricRows(metricDefinitions))}
+
+## The webhook
+
+\`sidebearer inject\` serves its own, in the same way:
+
+${table(['name', 'type', 'labels', ''], metricRows(injectorMetricDefinitions))}
 `;
 }
 

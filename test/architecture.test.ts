@@ -45,6 +45,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'errors',
     'foundations',
   ],
+  'injector.ts': ['inject', 'telemetry', 'errors', 'foundations'],
   'sidecar.ts': [
     'assembly',
     'config',
@@ -57,7 +58,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'errors',
     'foundations',
   ],
-  cli: ['sidecar.ts', 'assembly', 'config', 'errors', 'foundations'],
+  cli: ['sidecar.ts', 'assembly', 'injector.ts', 'inject', 'config', 'errors', 'foundations'],
   'main.ts': ['cli', 'errors', 'foundations'],
 };
 

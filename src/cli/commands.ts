@@ -42,6 +42,14 @@ const timeout = (byDefault: string): Flag => ({
   doc: `How long to try; default ${byDefault}.`,
 });
 
+/** They have variables of their own: those of the sidecar may stand in the same environment. */
+const injectFlag = (name: string, value: string, doc: string): Flag => ({
+  name,
+  value,
+  doc,
+  env: `SIDEBEARER_INJECT_${name.toUpperCase().replaceAll('-', '_')}`,
+});
+
 const adminToken: readonly Flag[] = [
   {
     name: 'admin-token',
@@ -253,6 +261,43 @@ export const commands: readonly Command[] = [
     examples: ['sidebearer rekey', 'sidebearer rekey --offline --config config.yaml'],
     flags: [{ name: 'offline', doc: 'Opens the store itself.' }, ...orderFlags],
     load: async () => (await import('./rekey.ts')).rekey,
+  },
+  {
+    name: 'inject',
+    summary: 'Adds the sidecar to pods that ask for it, as an admission webhook or in a file.',
+    about: [
+      'A pod asks by the annotation sidebearer.dev/inject: NAME, a ConfigMap of its namespace (docs/injection.md).',
+      'Without --file it is the mutating webhook: POST /mutate by HTTPS, until SIGTERM or SIGINT. It reads no API, and',
+      'takes a new certificate without a restart. With --file it writes the file with its pods injected to standard',
+      'output and what there is to say to standard error, and exits 1 where a pod could not be, or none asked.',
+    ],
+    examples: [
+      'sidebearer inject --file deployment.yaml --image registry.example/sidebearer:0.1.0 | kubectl apply -f -',
+      'sidebearer inject --image registry.example/sidebearer:0.1.0 --tls-cert /tls/tls.crt --tls-key /tls/tls.key',
+    ],
+    flags: [
+      { name: 'file', short: 'f', value: 'FILE', doc: 'YAML or JSON with Kubernetes objects; - reads standard input.' },
+      injectFlag('image', 'IMAGE', 'The image of the sidecar, unless a pod names another.'),
+      injectFlag('image-pull-policy', 'POLICY', 'Always, IfNotPresent or Never; default: as the API has it.'),
+      injectFlag('keys-secret', 'NAME', 'The Secret with the seal key, or none; default sidebearer-keys.'),
+      injectFlag('listen', 'ADDRESS', 'Of the webhook; default 0.0.0.0:9443.'),
+      injectFlag('tls-cert', 'FILE', 'Its certificate with the chain, in PEM.'),
+      injectFlag('tls-key', 'FILE', 'The key of it, in PEM.'),
+      injectFlag('telemetry', 'ADDRESS', 'Metrics and probes; default 0.0.0.0:9464.'),
+      injectFlag('log-level', 'LEVEL', 'Of the webhook; default info.'),
+      injectFlag('min-drain', 'DURATION', 'How long requests are still taken after SIGTERM; default 5s.'),
+    ],
+    load: async () => (await import('./inject.ts')).inject,
+  },
+  {
+    name: 'uninject',
+    summary: 'Takes what inject added out of a file again.',
+    about: ['Writes the file to standard output. It goes by the annotation sidebearer.dev/status; what asks stays.'],
+    examples: ['sidebearer uninject --file deployment.yaml'],
+    flags: [
+      { name: 'file', short: 'f', value: 'FILE', doc: 'YAML or JSON with Kubernetes objects; - reads standard input.' },
+    ],
+    load: async () => (await import('./uninject.ts')).uninject,
   },
   {
     name: 'schema',

@@ -2,7 +2,16 @@
 // logs, metrics and docs/errors.md all read this table. A code is never renamed and never reused.
 
 /** Where a failure arises; the metric label `layer`. */
-export type Layer = 'config' | 'listen' | 'authorize' | 'callback' | 'exchange' | 'refresh' | 'store' | 'proxy';
+export type Layer =
+  | 'config'
+  | 'listen'
+  | 'authorize'
+  | 'callback'
+  | 'exchange'
+  | 'refresh'
+  | 'store'
+  | 'proxy'
+  | 'inject';
 
 export interface ErrorRow {
   readonly layer: Layer;
@@ -1173,6 +1182,36 @@ export const catalogue = {
     outcome: 'temporary',
     message: 'Too many requests are at work',
     next: 'Try again after the time in Retry-After, or raise limits.inFlight.',
+  },
+  // inject
+  admission_request_invalid: {
+    layer: 'inject',
+    status: 400,
+    outcome: 'rejected',
+    message: 'The request to the webhook is none that it answers',
+    next: 'Let the API server call it: POST /mutate with an AdmissionReview of admission.k8s.io/v1, for CREATE of pods.',
+  },
+  admission_request_too_large: {
+    layer: 'inject',
+    status: 413,
+    outcome: 'rejected',
+    message: 'The request to the webhook is larger than any pod',
+    next: 'See who sends it: the API server takes no object above 3 MiB.',
+  },
+  admission_tls_failed: {
+    layer: 'inject',
+    status: 400,
+    outcome: 'rejected',
+    message: 'A TLS handshake with the webhook failed',
+    next: 'Check that caBundle of the webhook configuration holds the authority of --tls-cert, and that the certificate names the Service.',
+  },
+  manifest_unusable: {
+    layer: 'inject',
+    status: 500,
+    outcome: 'rejected',
+    message: 'The file cannot be injected into',
+    next: 'Give --file a readable YAML or JSON file with Kubernetes objects, or - for standard input.',
+    exit: 1,
   },
   internal_error: {
     layer: 'proxy',

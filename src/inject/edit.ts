@@ -17,3 +17,20 @@ export function toJsonPatch(edits: readonly Edit[]): object[] {
 function toPointer(path: EditPath): string {
   return path.map((step) => `/${String(step).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
 }
+
+/** The same on plain data, in place. @throws TypeError where a path leads nowhere */
+export function applyEdits(data: unknown, edits: readonly Edit[]): void {
+  for (const edit of edits) {
+    const parent = edit.path.slice(0, -1).reduce<unknown>((value, step) => memberOf(value, step), data);
+    const last = edit.path.at(-1) ?? '';
+    if (Array.isArray(parent))
+      parent.splice(Number(last), edit.op === 'add' ? 0 : 1, ...(edit.op === 'add' ? [edit.value] : []));
+    else if (typeof parent !== 'object' || parent === null) throw new TypeError('an edit leads nowhere');
+    else if (edit.op === 'add') Object.assign(parent, { [last]: edit.value });
+    else Reflect.deleteProperty(parent, last);
+  }
+}
+
+function memberOf(value: unknown, step: string | number): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, step) : undefined;
+}

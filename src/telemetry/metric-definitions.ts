@@ -170,4 +170,28 @@ export const metricDefinitions = {
   },
 } as const satisfies Record<string, MetricDefinition>;
 
+/** Of `sidebearer inject`, which is a program of its own. */
+export const injectorMetricDefinitions = {
+  buildInfo: metricDefinitions.buildInfo,
+  errors: metricDefinitions.errors,
+  injections: {
+    name: 'sidebearer_injections_total',
+    type: 'counter',
+    help: 'Pods that the webhook was asked about, by what came of it; ignored is what is no creation of a pod.',
+    labels: ['outcome'],
+  },
+  tlsReloads: {
+    name: 'sidebearer_injector_tls_reloads_total',
+    type: 'counter',
+    help: 'Changes of the certificate files, by whether they were taken or refused.',
+    labels: ['outcome'],
+  },
+  certificateExpiry: {
+    name: 'sidebearer_injector_certificate_expiry_timestamp_seconds',
+    type: 'gauge',
+    help: 'When the certificate that the webhook shows expires.',
+    labels: [],
+  },
+} as const satisfies Record<string, MetricDefinition>;
+
 export type MetricKey = keyof typeof metricDefinitions;
