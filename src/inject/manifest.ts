@@ -1,6 +1,6 @@
 // A file with Kubernetes objects → the same with edits. A document that has none stays byte for byte; in one that has
-// them comments and the order of keys stay, and the layout as far as the YAML library keeps it. What it writes is read
-// again and compared: a file that says something else than was meant is never written.
+// them everything around the edits does, or, where its layout is none that splice.ts knows, what the YAML library keeps.
+// What it writes is read again and compared: a file that says something else than was meant is never written.
 import { isDeepStrictEqual } from 'node:util';
 import {
   type Document,
@@ -15,6 +15,7 @@ import {
 } from 'yaml';
 import { SidebearerError } from '../errors/sidebearer-error.ts';
 import { applyEdits, type Edit } from './edit.ts';
+import { splice } from './splice.ts';
 import { type FoundPod, findPods } from './workload.ts';
 
 const MAX_CHARACTERS = 64 * 1_048_576;
@@ -55,7 +56,7 @@ function editJson(source: string, decide: (found: FoundPod) => readonly Edit[]):
 
 function editYaml(source: string, decide: (found: FoundPod) => readonly Edit[]): string {
   const documents = parseAllDocuments<ParsedNode>(source, parsing);
-  if (!Array.isArray(documents)) return source;
+  if (documents.length === 0) return source;
   const data = documents.map((document) => readDocument(document, source));
   let start = 0;
   const pieces = documents.map((document, index) => {
@@ -84,21 +85,35 @@ function readDocument(document: Document.Parsed<ParsedNode>, source: string): un
 }
 
 function editDocument(document: Document.Parsed<ParsedNode>, piece: string, object: unknown, edits: Edit[]): string {
-  const wanted = structuredClone(object);
+  const wanted = copyOf(object);
   applyEdits(wanted, edits);
+  const means = (text: string): boolean => isDeepStrictEqual(readAgain(text), wanted);
+  try {
+    const spliced = splice(piece, edits, parsing);
+    if (spliced !== undefined && means(spliced)) return spliced;
+  } catch {
+    // A layout that it takes for another one.
+  }
   try {
     separate(document);
     for (const edit of edits) apply(document, edit);
     const text = write(document, piece);
-    if (isDeepStrictEqual(readAgain(text), wanted)) return text;
+    if (means(text)) return text;
   } catch {
     // An anchor or a merge in the way: the data is what counts.
   }
   const plain = parseDocument(piece, parsing);
   plain.contents = plain.createNode(wanted) as typeof plain.contents;
   const text = write(plain, piece);
-  if (!isDeepStrictEqual(readAgain(text), wanted)) throw unusable('a document in it cannot be written again');
+  if (!means(text)) throw unusable('a document in it cannot be written again');
   return text;
+}
+
+/** What an anchor stands for is one object wherever its aliases are: here each of them is its own. */
+function copyOf(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(copyOf);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, copyOf(member)]));
 }
 
 function readAgain(text: string): unknown {
