@@ -48,7 +48,8 @@ t.test('in sidecar mode other pods reach the metrics alone', { skip }, async (t)
   await makeImage();
   const outside = await startOutside(t);
   const namespace = await createRestricted(t);
-  const script = `setInterval(() => {}, 60_000); process.on('SIGTERM', () => process.exit(0))`;
+  const script = `require('node:http').createServer((_, answer) => answer.end()).listen(3000);
+process.on('SIGTERM', () => process.exit(0))`;
   await install(t, namespace, createApplication(), {
     image,
     script,
