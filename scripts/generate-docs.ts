@@ -1,5 +1,5 @@
-// Writes docs/config.md, docs/config.schema.json, docs/errors.md, docs/metrics.md and docs/token-answers.md from the
-// tables in src/.
+// Writes docs/config.md, docs/config.schema.json, docs/errors.md, docs/metrics.md, docs/token-answers.md and the table of
+// docs/injection.md from the tables in src/; the chart's README and dashboard as well.
 // With --check it writes nothing and exits 1 where a file differs: what CI runs.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +9,7 @@ import { mayRepeat } from '../src/credentials/attempts.ts';
 import { isOutage } from '../src/credentials/breaker.ts';
 import { catalogue, type ErrorCode, type ErrorRow } from '../src/errors/catalogue.ts';
 import { SidebearerError } from '../src/errors/sidebearer-error.ts';
+import { annotationDefinitions } from '../src/inject/annotations.ts';
 import { asExchangeError } from '../src/providers/authorization-code.ts';
 import { codexRules } from '../src/providers/codex.ts';
 import { aloneRules, exchangeRules } from '../src/providers/grants.ts';
@@ -118,6 +119,7 @@ ${table(
     ['`--listen-proxy ADDRESS`', '`SIDEBEARER_LISTEN_PROXY`', '`listen.proxy`'],
     ['`--listen-oauth ADDRESS`', '`SIDEBEARER_LISTEN_OAUTH`', '`listen.oauth`'],
     ['`--listen-telemetry ADDRESS`', '`SIDEBEARER_LISTEN_TELEMETRY`', '`listen.telemetry`'],
+    ['`--quit`', '`SIDEBEARER_QUIT`', '`shutdown.quit`'],
   ],
 )}
 
@@ -323,12 +325,28 @@ ${table(['value', 'default', ''], rows)}
 `;
 }
 
+// --- injection.md -------------------------------------------------------------------------------------------------
+
+/** The table alone is generated. */
+function injectionDoc(): string {
+  const rows = Object.entries(annotationDefinitions).map(([name, { byDefault, doc }]) => [
+    code(`sidebearer.dev/${name}`),
+    byDefault,
+    doc,
+  ]);
+  const [before, after] = readFileSync(`${docs}injection.md`, 'utf8').split(
+    /(?<=<!-- annotations[^>]*-->\n)[\s\S]*(?=<!-- \/annotations -->)/,
+  );
+  return `${before}\n${table(['annotation', 'default', ''], rows)}\n\n${after}`;
+}
+
 // --- write or check -----------------------------------------------------------------------------------------------
 
 const files = {
   'config.md': configDoc(),
   'config.schema.json': `${JSON.stringify(createJsonSchema(), null, 2)}\n`,
   'errors.md': errorsDoc(),
+  'injection.md': injectionDoc(),
   'metrics.md': metricsDoc(),
   'token-answers.md': tokenAnswersDoc(),
   '../helm/sidebearer/README.md': chartDoc(),

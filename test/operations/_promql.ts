@@ -1,6 +1,10 @@
 // What a PromQL expression names, and whether there is such a thing: metrics and labels as the table of metrics has them,
 // prom-client's own as a real exposition shows them. It knows no grammar: promtool checks that.
-import { type MetricDefinition, metricDefinitions } from '../../src/telemetry/metric-definitions.ts';
+import {
+  injectorMetricDefinitions,
+  type MetricDefinition,
+  metricDefinitions,
+} from '../../src/telemetry/metric-definitions.ts';
 import { createBusyTelemetry } from '../telemetry/_busy.ts';
 
 export interface Matcher {
@@ -48,7 +52,10 @@ export interface Known {
 
 export async function readKnown(): Promise<Known> {
   const labels = new Map<string, readonly string[]>();
-  const definitions: readonly MetricDefinition[] = Object.values(metricDefinitions);
+  const definitions: readonly MetricDefinition[] = [
+    ...Object.values<MetricDefinition>(metricDefinitions),
+    ...Object.values<MetricDefinition>(injectorMetricDefinitions),
+  ];
   for (const { name, type, labels: own } of definitions) {
     if (type !== 'histogram') labels.set(name, [...own, ...ofTarget]);
     else {
