@@ -88,9 +88,12 @@ t.test('a store that cannot be written', async (t) => {
     rmSync(records);
     renameSync(`${records}.away`, records);
   };
+  // Not while the program reads what its own intent has stirred: a moment without the folder looks like a logout.
   provider.answer('generic', 'refresh_token', ({ gifts, response }) => {
-    takeAway();
-    response.end(JSON.stringify(gifts));
+    setTimeout(() => {
+      takeAway();
+      response.end(JSON.stringify(gifts));
+    }, 300);
   });
   upstream.refusals = 1;
   t.equal((await world.call('generic')).text, 'served', 'from memory');
