@@ -2,7 +2,6 @@
 // it was sent, and no request of any kind ends it.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import type { TLSSocket } from 'node:tls';
 import { SidebearerError, systemCode, toSidebearerError } from '../errors/sidebearer-error.ts';
 import { type Review, review } from './admission-review.ts';
 import type { Certificate } from './certificate.ts';
@@ -75,7 +74,7 @@ export function createAdmissionServer(
   );
   server.maxConnections = MAX_CONNECTIONS;
   server.on('tlsClientError', (thrown, socket) => {
-    const error = handshakeError(thrown, socket);
+    const error = handshakeError(thrown);
     if (error !== undefined) observer.failed(error);
     socket.destroy();
   });
@@ -145,7 +144,7 @@ function send(response: ServerResponse, status: number, contentType: string, bod
 }
 
 /** undefined: whoever it was left, as a probe of the port does. */
-function handshakeError(thrown: Error, _socket: TLSSocket): SidebearerError | undefined {
+function handshakeError(thrown: Error): SidebearerError | undefined {
   const code = systemCode(thrown) ?? '';
   if (!code.startsWith('ERR_SSL_') && code !== 'ERR_TLS_HANDSHAKE_TIMEOUT') return undefined;
   return new SidebearerError('admission_tls_failed', { systemCode: code }, thrown);
