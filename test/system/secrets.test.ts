@@ -1,7 +1,7 @@
 // Known secrets go through logins, requests and refreshes, well and in every bad way, at the lowest log level and with
 // the access log on; then none of them stands in anything that left the program: output, metrics, pages, JSON,
 // headers, files.
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { endingWays, failingWays, oddWays, type Way } from './_parrot-provider.ts';
@@ -68,32 +68,14 @@ t.test('requests, refreshes after a 401, and tokens among odd fields', async (t)
   await world.lookAround('after refreshes');
 });
 
-function isWritten(path: string): boolean {
-  try {
-    writeFileSync(path, '', { flag: 'wx' });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 t.test('a store that cannot be written', async (t) => {
   const records = join(world.storePath, 'records', 'generic');
-  /** A file where the folder was. The program may make the folder anew in between. */
-  const takeAway = (): void => {
-    renameSync(records, `${records}.away`);
-    while (!isWritten(records)) rmSync(records, { recursive: true, force: true });
-  };
-  const giveBack = (): void => {
-    rmSync(records);
-    renameSync(`${records}.away`, records);
-  };
-  // Not while the program reads what its own intent has stirred: a moment without the folder looks like a logout.
+  /** In one step, unlike a folder that is moved: in between, one that is missing would be a record that was deleted. */
+  const takeAway = (): void => chmodSync(records, 0o707);
+  const giveBack = (): void => chmodSync(records, 0o700);
   provider.answer('generic', 'refresh_token', ({ gifts, response }) => {
-    setTimeout(() => {
-      takeAway();
-      response.end(JSON.stringify(gifts));
-    }, 300);
+    takeAway();
+    response.end(JSON.stringify(gifts));
   });
   upstream.refusals = 1;
   t.equal((await world.call('generic')).text, 'served', 'from memory');
