@@ -241,7 +241,14 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
       // Step 3: a store that cannot be written is found out here, before anything is spent.
       const announced = await announce(record, seed);
       if (announced === undefined) continue;
-      return await redeem(host, keeper, announced, gate);
+      const progress = { hasBegun: false };
+      try {
+        return await redeem(host, keeper, announced, gate, progress);
+      } catch (thrown) {
+        // Nothing was sent: it may begin again at once. Later it would be one try more than the provider was to see.
+        if (!progress.hasBegun) throw thrown;
+        return await ended(undefined, { kind: 'failed', error: toSidebearerError(thrown) });
+      }
     }
   }
 
@@ -274,12 +281,13 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
     );
   }
 
-  /** Steps 4 to 7: from the first attempt to the durable record. */
+  /** Steps 4 to 7: from the first attempt to the durable record. @throws store_* */
   async function redeem(
     host: RenewalHost,
     keeper: LeaseKeeper,
     announced: OpenRecord,
     gate: Gate,
+    progress: { hasBegun: boolean },
   ): Promise<RenewalResult | 'lease lost'> {
     const refreshToken = announced.tokens?.refreshToken ?? '';
     const ownFingerprint = redeemableFingerprint(announced);
@@ -291,11 +299,13 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
       base = await records.read();
       return base.tokens?.refreshToken === refreshToken;
     };
-    const attempt = (): Promise<TokenAnswer> =>
-      provider.refresh(refreshToken, {
+    const attempt = (): Promise<TokenAnswer> => {
+      progress.hasBegun = true;
+      return provider.refresh(refreshToken, {
         timeoutMs: options.timeoutMs,
         mayBegin: () => keeper.isSafe() && !host.stopping.aborted,
       });
+    };
 
     for (;;) {
       const result = await runAttempts(
@@ -328,7 +338,15 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
         const holding = await hold(base, result.error, host);
         if (holding !== undefined) return holding;
       }
-      if (!(await isStillStored())) return supersededBy(base, host);
+      let isStored: boolean;
+      try {
+        isStored = await isStillStored();
+      } catch (thrown) {
+        // A pause of the store's ends as soon as it answers, and the next try would come with it.
+        if (isUnclear) return await ended(undefined, { kind: 'failed', error: result.error });
+        throw thrown;
+      }
+      if (!isStored) return supersededBy(base, host);
       if (result.kind === 'ended') return await ended(base, { kind: 'stopped' });
       const { error } = result;
       if (error.code === 'lease_lost') {
@@ -513,7 +531,7 @@ export function createRotatingGrant(options: RotatingGrantOptions): TokenSource 
   }
 
   /** A refresh that ends leaves no intent behind, whatever its outcome. */
-  async function ended(record: OpenRecord, result: RenewalResult): Promise<RenewalResult> {
+  async function ended(record: OpenRecord | undefined, result: RenewalResult): Promise<RenewalResult> {
     await withdrawIntent(record);
     return result;
   }

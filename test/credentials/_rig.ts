@@ -29,6 +29,8 @@ export const credential = 'codex';
 export const leaseMs = 9_000;
 export const timeoutMs = 10_000;
 
+/** The product's default: how long a request waits for a token, and a renewal for a store that is out of reach, ms. */
+export const waitMs = 10_000;
 export const hour = 3_600_000;
 /** From a token of an hour to its renewal: the lead is a fifth, at most 10 min. */
 export const due = hour - 600_000;
@@ -42,8 +44,6 @@ export interface ProcessOptions {
   readonly pauses?: Partial<PausePolicy>;
   readonly lead?: LeadPolicy;
   readonly wait?: { readonly timeoutMs: number; readonly places: number };
-  /** How long a renewal waits for a store that is out of reach; default: not at all. */
-  readonly storeWaitMs?: number;
   readonly bound?: Bound;
   readonly random?: () => number;
   readonly canWatch?: boolean;
@@ -123,6 +123,8 @@ export interface World {
   logoutElsewhere(): Promise<void>;
   end(): Promise<void>;
 }
+
+const waitOf = ({ wait }: ProcessOptions) => wait ?? { timeoutMs: waitMs, places: 1_000 };
 
 export const silent: CredentialObserver = {
   refreshEnded: () => undefined,
@@ -308,7 +310,7 @@ function createProcess(
     injection: createInjection({ headers: options.headers ?? { Authorization: 'Bearer {token}' } }),
     pauses: { cooldownMs: 300_000, resetAfterMs: 30_000, maxRetryAfterMs: 3_600_000, ...options.pauses },
     lead: options.lead ?? { leadMs: undefined, jitter: 0.1 },
-    wait: options.wait ?? { timeoutMs: 10_000, places: 1_000 },
+    wait: waitOf(options),
     insteadOfLogin: options.insteadOfLogin,
     limits: options.limits,
   });
@@ -326,7 +328,7 @@ function createProcess(
       owner,
       leaseMs,
       timeoutMs,
-      waitMs: options.storeWaitMs ?? 0,
+      waitMs: waitOf(options).timeoutMs,
       attempts: options.attempts ?? { attempts: 3, initialBackoffMs: 1_000, maxBackoffMs: 30_000 },
       unclear: options.unclear ?? 'retry',
       seed: options.seed,

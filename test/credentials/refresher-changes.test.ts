@@ -11,6 +11,7 @@ import {
   patient,
   refuse,
   tokenOf,
+  waitMs,
   watch,
   withExpired,
 } from './_rig.ts';
@@ -66,7 +67,7 @@ t.test('a reading that ends during a refresh is made good after it, though that 
     for (let turn = 0; turn < 3; turn += 1) await new Promise<void>((resolve) => setImmediate(resolve));
     throw new SidebearerError('store_unavailable');
   };
-  await world.clock.advance(1_000);
+  await world.clock.advance(1_000 + waitMs);
   t.strictSame(p.ends, ['store_unavailable']);
   t.equal(p.refresher.status().state, 'absent');
   t.equal(p.refresher.authorization(), undefined);
@@ -75,7 +76,7 @@ t.test('a reading that ends during a refresh is made good after it, though that 
 t.test('a pause that began because the store could not be reached ends when it can be read', async (t) => {
   const { world, p } = await loggedIn(t);
   p.store.isDown = true;
-  await world.clock.advance(due);
+  await world.clock.advance(due + waitMs);
   t.equal(p.refresher.status().state, 'cooling');
   p.store.isDown = false;
   await world.edit('anything');

@@ -1,7 +1,7 @@
 // One refresh of a rotating grant, step by step, with faults between the steps.
 import t from 'tap';
 import type { StoredRecord } from '../../src/stores/store.ts';
-import { createWorld, due, hour, leaseMs, loggedIn, type Process, patient, tokenOf, watch } from './_rig.ts';
+import { createWorld, due, hour, leaseMs, loggedIn, type Process, patient, tokenOf, waitMs, watch } from './_rig.ts';
 
 const isIntent = (record: StoredRecord | undefined): boolean => record?.intent !== undefined;
 
@@ -59,7 +59,7 @@ t.test('a store that cannot be written is found out before anything is spent', a
 t.test('a store that cannot be reached costs no redeem, and the refresh comes once it is back', async (t) => {
   const { world, p } = await loggedIn(t);
   p.store.isDown = true;
-  await world.clock.advance(due);
+  await world.clock.advance(due + waitMs);
   t.strictSame(p.ends, ['store_unavailable']);
   t.equal(world.provider.calls, 0);
   p.store.isDown = false;
@@ -69,9 +69,9 @@ t.test('a store that cannot be reached costs no redeem, and the refresh comes on
 });
 
 t.test('a store that is back before a request stops waiting for a token costs no refresh', async (t) => {
-  const { world, p } = await loggedIn(t, { storeWaitMs: 10_000 });
+  const { world, p } = await loggedIn(t);
   p.store.isDown = true;
-  await world.clock.advance(due + 9_000);
+  await world.clock.advance(due + waitMs - 1_000);
   t.strictSame(p.ends, []);
   p.store.isDown = false;
   await world.clock.advance(1_000);
@@ -79,7 +79,7 @@ t.test('a store that is back before a request stops waiting for a token costs no
   t.equal(world.provider.redeems.length, 1);
 
   p.store.isDown = true;
-  await world.clock.advance(due + 11_000);
+  await world.clock.advance(due + waitMs + 1_000);
   t.strictSame(p.ends, ['refreshed', 'store_unavailable'], 'no longer than that');
 });
 
