@@ -8,7 +8,7 @@ import type { Revocation } from './bearer.ts';
 import { fingerprint } from './fingerprint.ts';
 import { type LeaseKeeper, takeLease } from './lease-keeper.ts';
 import type { CredentialObserver } from './observer.ts';
-import type { OpenRecord, Records } from './records.ts';
+import { COMMIT_ROUNDS, type OpenRecord, outrun, type Records } from './records.ts';
 import type { TokenSource } from './renewal.ts';
 import type { TokenSet } from './token-set.ts';
 
@@ -30,8 +30,6 @@ export interface LogoutOptions {
 
 /** Between two looks at a lease that another holds, ms: a person is waiting. */
 const LEASE_POLL_MS = 500;
-/** Rounds of a commit against other writers before giving up. */
-const COMMIT_ROUNDS = 20;
 
 export function createLogout(options: LogoutOptions): TokenSource['logout'] {
   const { credential, provider, store, records, clock, observer, owner, leaseMs } = options;
@@ -88,9 +86,7 @@ export function createLogout(options: LogoutOptions): TokenSource['logout'] {
       }
       const committed = await records.commit(records.prepare(record, (salt) => tombstone(record, salt)));
       if (committed !== undefined) break;
-      if (round === COMMIT_ROUNDS) {
-        throw new SidebearerError('store_write_failed', { credential, reason: 'other writers were always first' });
-      }
+      if (round === COMMIT_ROUNDS) throw outrun(credential);
     }
     return worstOf([...revocations.values()]);
   }

@@ -65,6 +65,14 @@ export interface RecordsOptions {
   readonly observer: CredentialObserver;
 }
 
+/** Rounds of a commit against other writers before giving up. */
+export const COMMIT_ROUNDS = 20;
+
+/** The end of a commit that lost all its rounds. */
+export function outrun(credential: string): SidebearerError {
+  return new SidebearerError('store_write_failed', { credential, reason: 'other writers were always first' });
+}
+
 /** The records of one credential. */
 export function createRecords(options: RecordsOptions): Records {
   const { credential, store, sealing, observer } = options;

@@ -48,6 +48,18 @@ t.test(
   },
 );
 
+t.test('where nothing was sent, a store that is away for a moment ends no refresh', async (t) => {
+  const { world, p } = await loggedIn(t);
+  world.provider.steps.push({ fails: 'token_endpoint_unreachable' });
+  await world.clock.advance(due + 500);
+  p.store.isDown = true;
+  await world.clock.advance(3_000);
+  p.store.isDown = false;
+  await world.clock.advance(1_000);
+  t.strictSame(p.ends, ['refreshed']);
+  t.equal(world.provider.calls, 2);
+});
+
 t.test(
   'retry: the provider had rotated: refresh_outcome_unknown, dead, and the access token goes on to its end',
   async (t) => {
