@@ -1,9 +1,10 @@
 // One credential at work: holds the state, gives requests their headers, and runs at most one renewal at a time.
 // A renewal belongs to nobody: no client, page, probe or shutdown that asked for it can cancel it.
-import type { Clock, Timer } from '../clock.ts';
-import { catalogue, type ErrorCode, type ErrorRow } from '../errors/catalogue.ts';
+import type { Clock } from '../clock.ts';
+import type { ErrorCode } from '../errors/catalogue.ts';
 import { SidebearerError, toSidebearerError } from '../errors/sidebearer-error.ts';
-import type { Account, LimitReader, Provider, Quota, TokenAnswer, UpstreamLimit } from '../providers/provider.ts';
+import type { LimitReader, Provider, Quota, TokenAnswer, UpstreamLimit } from '../providers/provider.ts';
+import { type Advice, createAdvice } from './advice.ts';
 import { isUnreached } from './attempts.ts';
 import type {
   AnswerWatch,
@@ -36,10 +37,12 @@ import type { Injection } from './injection.ts';
 import { dueAtMs, type LeadPolicy } from './lead.ts';
 import type { CredentialObserver, RefreshTrigger } from './observer.ts';
 import type { PoolMember } from './pool.ts';
+import { createReadings, type Readings } from './readings.ts';
 import type { Reading, RenewalHost, RenewalResult, TokenSource } from './renewal.ts';
 import type { Schedule } from './schedule.ts';
-import type { CachedToken, TokenCache } from './token-cache.ts';
-import { type CurrentToken, type TokenSet, usableUntilMs } from './token-set.ts';
+import type { TokenCache } from './token-cache.ts';
+import { createTokenInHand, type TokenInHand } from './token-in-hand.ts';
+import type { CurrentToken } from './token-set.ts';
 import { createWaitingRoom, type WaitingRoom } from './waiting-room.ts';
 
 /** What a credential's settings make of it. A reload may put another in its place. */
@@ -68,9 +71,6 @@ export interface RefresherOptions extends CredentialSlice {
 
 /** Two scheduled renewals are never closer than this, ms: a provider of one-second tokens must not be hammered. */
 const LEAST_INTERVAL_MS = 1_000;
-/** A change that could not be read is looked for again after this, doubling, ms. */
-const FIRST_LOOK_AGAIN_MS = 1_000;
-const LAST_LOOK_AGAIN_MS = 30_000;
 /** The rest after a limit that does not say for how long, ms. */
 const REST_MS = 60_000;
 
@@ -81,15 +81,13 @@ export class Refresher implements ManagedCredential, PoolMember {
   #slice: CredentialSlice;
   #answers: AnswerWatch | undefined;
   readonly #clock: Clock;
-  readonly #cache: TokenCache;
+  readonly #hand: TokenInHand;
   readonly #waiting: WaitingRoom;
+  readonly #readings: Readings;
+  readonly #advice: Advice;
   readonly #host: RenewalHost;
 
   #state: CredentialState = initialState;
-  /** A redeemed token that is not durable yet: it serves from here, never from the cache. */
-  #unsaved: CachedToken | undefined;
-  #tokens: TokenSet | undefined;
-  #account: Account | undefined;
   #flight: Promise<RenewalResult> | undefined;
   /** Aborted: the renewal at work begins no further redeem. A new one for each renewal. */
   #flightEnd = new AbortController();
@@ -109,25 +107,31 @@ export class Refresher implements ManagedCredential, PoolMember {
   #lastError: CredentialStatus['lastError'];
   #quota: Quota | undefined;
   #loading: Promise<void> | undefined;
-  #rereading: Promise<void> | undefined;
-  #mustReread = false;
-  #following: { close(): void } | undefined;
-  #lookingAgain: Timer | undefined;
-  #lookAgainMs = FIRST_LOOK_AGAIN_MS;
   #isStarted = false;
   /** The store was read, and the provider heard, once: from then on silence is an outage, and no late network. */
   #hasRead = false;
   #hasHeard = false;
-  /** Counts logins and changes of settings: a reading that began before one is not taken after it. */
-  #turns = 0;
 
   constructor(options: RefresherOptions) {
     this.#options = options;
     this.#slice = options;
     this.name = options.name;
     this.#clock = options.clock;
-    this.#cache = options.cache;
+    this.#hand = createTokenInHand(options.name, options.cache, options.clock);
     this.#waiting = createWaitingRoom(() => this.#slice.wait, options.clock);
+    this.#advice = createAdvice(options.name, () => this.#slice.insteadOfLogin);
+    this.#readings = createReadings(
+      {
+        isBusy: () => this.#flight !== undefined,
+        take: (reading) => this.#take(reading),
+        emptied: ({ code }) => {
+          this.#drop(code);
+          this.#waiting.end();
+        },
+        unreadable: (error) => this.#unreadable(error),
+      },
+      options.clock,
+    );
     this.#answers = this.#watchQuota();
     const endOfFlight = (): AbortSignal => this.#flightEnd.signal;
     this.#host = {
@@ -139,7 +143,7 @@ export class Refresher implements ManagedCredential, PoolMember {
         if (!this.#isFlightForeign && this.#isRenewing()) this.#drop(code);
       },
       isEnough: (token) => this.#isEnough(token),
-      isValidFor: (ms) => this.#tokens !== undefined && this.#clock.wallMs() + ms < usableUntilMs(this.#tokens),
+      isValidFor: (ms) => this.#hand.isValidFor(ms),
       isUrgent: () => this.#waiting.size > 0,
       isEarly: () => !this.#hasHeard && this.#state.token.kind === 'none',
       get stopping() {
@@ -167,25 +171,24 @@ export class Refresher implements ManagedCredential, PoolMember {
   // --- requests -------------------------------------------------------------------------------------------------
 
   authorization(): Authorization | undefined {
-    const cached = this.#unsaved ?? this.#cache.get(this.name);
-    if (cached === undefined || this.#clock.wallMs() >= cached.usableUntilWallMs) return undefined;
-    return cached.authorization;
+    return this.#hand.authorization();
   }
 
   wait(signal: AbortSignal): Promise<Authorization> {
     const ready = this.authorization();
     if (ready !== undefined) return Promise.resolve(ready);
     const need = onNeed(this.#state, this.#now());
-    if (need.kind === 'fail') return Promise.reject(this.#error(need.code, need.retryAfterMs));
-    if (need.start && !this.#startRenewal('demand')) return Promise.reject(this.#error('access_token_expired', 1_000));
+    if (need.kind === 'fail') return Promise.reject(this.#advice.error(need.code, need.retryAfterMs));
+    if (need.start && !this.#startRenewal('demand'))
+      return Promise.reject(this.#advice.error('access_token_expired', 1_000));
     return this.#waiting.join(
       signal,
       () => this.authorization(),
       () => {
         const then = onNeed(this.#state, this.#now());
         throw then.kind === 'fail'
-          ? this.#error(then.code, then.retryAfterMs)
-          : this.#error('access_token_expired', 1_000);
+          ? this.#advice.error(then.code, then.retryAfterMs)
+          : this.#advice.error('access_token_expired', 1_000);
       },
     );
   }
@@ -247,7 +250,7 @@ export class Refresher implements ManagedCredential, PoolMember {
     const after = restOf(this.#state, now);
     // A crowd is limited at once: that is one rest.
     if (after === undefined || before?.code === after.code) return;
-    this.#options.observer.failed(this.#error(after.code, after.untilMs - now.monotonicMs), this.name);
+    this.#options.observer.failed(this.#advice.error(after.code, after.untilMs - now.monotonicMs), this.name);
   }
 
   /** Quotas are shown for whoever has them, pool or not. */
@@ -268,9 +271,9 @@ export class Refresher implements ManagedCredential, PoolMember {
   async accept(tokens: TokenAnswer, options: { replaceAccount: boolean }): Promise<void> {
     const { source } = this.#slice;
     const token = await source.accept(tokens, options);
-    this.#turns += 1;
+    this.#readings.overtake();
     // The settings were changed meanwhile: whether it is theirs, too, what is stored tells.
-    if (source !== this.#slice.source) return await this.#reread();
+    if (source !== this.#slice.source) return await this.#readings.again();
     this.#refusedGeneration = undefined;
     this.#lastError = undefined;
     this.#quota = undefined;
@@ -287,9 +290,9 @@ export class Refresher implements ManagedCredential, PoolMember {
   async refresh(): Promise<'refreshed' | 'adopted' | 'superseded'> {
     await this.#logout?.catch(() => undefined);
     // What cannot be refreshed may have become so without our notice.
-    if (this.#lack() !== undefined && this.#flight === undefined) await this.#reread();
+    if (this.#lack() !== undefined && this.#flight === undefined) await this.#readings.again();
     const lack = this.#lack();
-    if (lack !== undefined) throw this.#error(lack, undefined);
+    if (lack !== undefined) throw this.#advice.error(lack, undefined);
     const { token } = this.#state;
     if (this.#flight === undefined && token.kind === 'held') this.#outdatedGeneration = token.generation;
     const slice = this.#slice;
@@ -301,19 +304,19 @@ export class Refresher implements ManagedCredential, PoolMember {
       case 'superseded':
         return result.kind;
       case 'absent':
-        throw this.#error('grant_absent', undefined);
+        throw this.#advice.error('grant_absent', undefined);
       case 'dead':
       case 'failed':
       case 'held':
-        throw this.#advised(result.error);
+        throw this.#advice.advised(result.error);
       default:
-        throw this.#error(this.#isStopping ? 'sidecar_stopping' : 'refresh_superseded', undefined);
+        throw this.#advice.error(this.#isStopping ? 'sidecar_stopping' : 'refresh_superseded', undefined);
     }
   }
 
   resume(): readonly Pause[] {
     const lack = this.#lack();
-    if (lack !== undefined) throw this.#error(lack, undefined);
+    if (lack !== undefined) throw this.#advice.error(lack, undefined);
     const { grant, demandPause } = this.#state;
     const isGuarded = grant.kind === 'cooling' && this.#isGuarded(grant.code);
     const isCooling = grant.kind === 'cooling' && !isGuarded;
@@ -322,7 +325,8 @@ export class Refresher implements ManagedCredential, PoolMember {
       ...(demandPause === undefined ? [] : (['refused'] as const)),
       ...(restOf(this.#state, this.#now()) === undefined ? [] : (['resting'] as const)),
     ];
-    if (isGuarded && ended.length === 0) throw this.#error(grant.code, grant.untilMs - this.#clock.monotonicMs());
+    if (isGuarded && ended.length === 0)
+      throw this.#advice.error(grant.code, grant.untilMs - this.#clock.monotonicMs());
     this.#apply({ type: 'resumed', endsCooling: isCooling });
     return ended;
   }
@@ -332,18 +336,18 @@ export class Refresher implements ManagedCredential, PoolMember {
       this.#logout = undefined;
       this.#plan();
       this.#waiting.end();
-      if (this.#mustReread) void this.#reread();
+      this.#readings.settle();
     });
     return this.#logout;
   }
 
   async #endGrant(): Promise<Revocation> {
-    if (this.#isStopping) throw this.#error('sidecar_stopping', undefined);
+    if (this.#isStopping) throw this.#advice.error('sidecar_stopping', undefined);
     this.#flightEnd.abort();
-    const turns = this.#turns;
+    const { turn } = this.#readings;
     const revocation = await this.#slice.source.logout(this.#flight);
     // A login that came meanwhile may stand above the tombstone, or below it: the store knows.
-    if (this.#turns !== turns) this.#mustReread = true;
+    if (this.#readings.turn !== turn) this.#readings.owe();
     else this.#drop('grant_absent');
     return revocation;
   }
@@ -363,7 +367,7 @@ export class Refresher implements ManagedCredential, PoolMember {
     const now = this.#now();
     const { source } = this.#slice;
     const { grant, token } = this.#state;
-    const tokens = this.#tokens;
+    const { tokens, account } = this.#hand;
     const rest = restOf(this.#state, now);
     const nextAtMs = nextAttemptWallMs(this.#state, now);
     return {
@@ -373,10 +377,10 @@ export class Refresher implements ManagedCredential, PoolMember {
       state: publishedState(this.#state, now),
       usable: this.authorization() !== undefined,
       generation: token.kind === 'held' ? token.generation : 0,
-      isDirty: this.#unsaved !== undefined,
+      isDirty: this.#hand.isUnsaved,
       waiting: this.#waiting.size,
       breaker: source.breaker,
-      ...(this.#account !== undefined && { account: this.#account }),
+      ...(account !== undefined && { account }),
       ...(tokens?.expiresAtMs !== undefined && { expiresAtMs: tokens.expiresAtMs }),
       ...(tokens?.grantExpiresAtMs !== undefined && { grantExpiresAtMs: tokens.grantExpiresAtMs }),
       ...(tokens !== undefined && { obtainedAtMs: tokens.obtainedAtMs }),
@@ -395,10 +399,14 @@ export class Refresher implements ManagedCredential, PoolMember {
 
   /** Reads what is stored, once, and follows it from then on; sends nothing. Never rejects. */
   load(): Promise<void> {
-    // Followed first: a change between the reading and the following would be seen by nobody.
-    this.#following ??= this.#slice.source.follow(() => void this.#reread());
-    this.#loading ??= this.#reread();
+    this.#loading ??= this.#followSource();
     return this.#loading;
+  }
+
+  #followSource(): Promise<void> {
+    // Followed first: a change between the reading and the following would be seen by nobody.
+    this.#readings.follow(this.#slice.source);
+    return this.#readings.again();
   }
 
   /** Loads, and renews from now on: at once what is due. A second start does nothing. Never rejects. */
@@ -426,13 +434,9 @@ export class Refresher implements ManagedCredential, PoolMember {
   reconfigure(slice: CredentialSlice, reading: Reading | SidebearerError, keepsToken: boolean): void {
     this.#slice = slice;
     this.#answers = this.#watchQuota();
-    this.#turns += 1;
     this.#isStopping = false;
     this.#lastError = undefined;
-    this.#lookAgainMs = FIRST_LOOK_AGAIN_MS;
-    this.#lookingAgain?.cancel();
-    this.#following?.close();
-    this.#following = slice.source.follow(() => void this.#reread());
+    this.#readings.follow(slice.source);
     this.#flightEnd.abort();
     if (!keepsToken) this.#forget();
     this.#apply({ type: 'reconfigured', keepsToken });
@@ -440,8 +444,8 @@ export class Refresher implements ManagedCredential, PoolMember {
     this.#isFlightForeign = this.#flight !== undefined && (this.#isFlightForeign || !keepsToken);
     this.#hasNewSeed = !(reading instanceof SidebearerError) && reading.kind === 'grant' && reading.isNew === true;
     // What is at work reads by itself, or ends in a state of its own: then it is looked at again.
-    if (this.#flight !== undefined || this.#logout !== undefined) this.#mustReread = true;
-    else if (reading instanceof SidebearerError) this.#unreadable(reading);
+    if (this.#flight !== undefined || this.#logout !== undefined) this.#readings.owe();
+    else if (reading instanceof SidebearerError) this.#readings.failed(reading);
     else this.#take(reading);
     this.#serveAnew();
   }
@@ -450,7 +454,7 @@ export class Refresher implements ManagedCredential, PoolMember {
   lookAgain(code: ErrorCode): void {
     if (this.#lastError?.code !== code || this.#isStopping) return;
     if (this.#state.grant.kind === 'cooling' && this.#flight === undefined) this.#apply({ type: 'loggedIn' });
-    void this.#reread().then(() => this.#serveAnew());
+    void this.#readings.again().then(() => this.#serveAnew());
   }
 
   /** After a change of settings: whoever waits is served by what is there, or by a renewal, or hears why not. */
@@ -474,8 +478,7 @@ export class Refresher implements ManagedCredential, PoolMember {
   async stop(): Promise<void> {
     this.#isStopping = true;
     this.#flightEnd.abort();
-    this.#following?.close();
-    this.#lookingAgain?.cancel();
+    this.#readings.close();
     this.#options.schedule.remove(this.name);
     await Promise.all([this.#flight, this.#logout?.catch(() => undefined)]);
   }
@@ -515,11 +518,11 @@ export class Refresher implements ManagedCredential, PoolMember {
     this.#plan();
     this.#report(result, trigger, this.#clock.monotonicMs() - startedAtMs);
     if (isOld && !this.#isStopping) {
-      void this.#reread().then(() => this.#serveAnew());
+      void this.#readings.again().then(() => this.#serveAnew());
       return result;
     }
     this.#waiting.end();
-    if (this.#mustReread) void this.#reread();
+    this.#readings.settle();
     return result;
   }
 
@@ -562,12 +565,13 @@ export class Refresher implements ManagedCredential, PoolMember {
     if (result.kind === 'stopped') return;
     const error =
       'error' in result
-        ? this.#advised(result.error)
+        ? this.#advice.advised(result.error)
         : result.kind === 'absent'
-          ? this.#error('grant_absent', undefined)
+          ? this.#advice.error('grant_absent', undefined)
           : undefined;
     const isUnknown = error?.code === 'refresh_outcome_unknown' || error?.row.outcome === 'unknown';
     const nextAtMs = nextAttemptWallMs(this.#state, this.#now());
+    const expiresAtMs = this.#hand.tokens?.expiresAtMs;
     this.#options.observer.refreshEnded(this.name, {
       trigger,
       durationMs,
@@ -578,40 +582,12 @@ export class Refresher implements ManagedCredential, PoolMember {
             ? 'unknown'
             : 'failed',
       ...(error !== undefined && { error }),
-      ...(this.#tokens?.expiresAtMs !== undefined && { expiresAtMs: this.#tokens.expiresAtMs }),
+      ...(expiresAtMs !== undefined && { expiresAtMs }),
       ...(Number.isFinite(nextAtMs) && { nextAttemptAtMs: nextAtMs }),
     });
   }
 
   // --- what is stored -------------------------------------------------------------------------------------------
-
-  /**
-   * Reads again; calls that come meanwhile are made good after it. During a renewal, which reads by itself, only a
-   * tombstone counts, and the rest is read after it.
-   */
-  async #reread(): Promise<void> {
-    if (this.#rereading !== undefined) {
-      this.#mustReread = true;
-      return;
-    }
-    this.#mustReread = false;
-    const turns = this.#turns;
-    this.#rereading = this.#slice.source.read().then(
-      (reading) => {
-        this.#lookAgainMs = FIRST_LOOK_AGAIN_MS;
-        if (this.#flight === undefined && this.#turns === turns) return this.#take(reading);
-        this.#mustReread = true;
-        if (reading.kind !== 'empty' || this.#turns !== turns) return;
-        // A logout elsewhere does not wait for a renewal here, which may take its time.
-        this.#drop(reading.code);
-        this.#waiting.end();
-      },
-      (thrown) => this.#unreadable(toSidebearerError(thrown)),
-    );
-    await this.#rereading;
-    this.#rereading = undefined;
-    if (this.#mustReread && this.#flight === undefined) await this.#reread();
-  }
 
   #take(reading: Reading): void {
     this.#hasRead = true;
@@ -636,7 +612,7 @@ export class Refresher implements ManagedCredential, PoolMember {
         this.#fail(reading.error);
         // Found dead rather than seen to die, here or in an earlier life: told all the same, once.
         if (publishedState(this.#state, this.#now()) !== 'dead') {
-          this.#options.observer.failed(this.#advised(reading.error), this.name);
+          this.#options.observer.failed(this.#advice.advised(reading.error), this.name);
         }
         this.#apply({ type: 'died', code: reading.error.code });
         break;
@@ -644,18 +620,16 @@ export class Refresher implements ManagedCredential, PoolMember {
     this.#waiting.serve();
   }
 
-  #unreadable(error: SidebearerError): void {
+  #unreadable(error: SidebearerError): boolean {
     this.#fail(error);
-    this.#options.observer.failed(this.#advised(error), this.name);
-    if (this.#state.token.kind === 'none' && this.#flight === undefined) {
+    this.#options.observer.failed(this.#advice.advised(error), this.name);
+    const hasToken = this.#state.token.kind !== 'none';
+    if (!hasToken && this.#flight === undefined) {
       const isEarly = !this.#hasRead && isSilence(error);
       this.#apply({ type: 'failed', code: error.code, leastPauseMs: 0, isClient: false, isEarly });
     }
     // With a token in hand nothing else would look for what changed: it may be a logout.
-    if (this.#state.token.kind === 'none' || this.#isStopping) return;
-    this.#lookingAgain?.cancel();
-    this.#lookingAgain = this.#clock.after(this.#lookAgainMs, () => void this.#reread(), { background: true });
-    this.#lookAgainMs = Math.min(this.#lookAgainMs * 2, LAST_LOOK_AGAIN_MS);
+    return hasToken && !this.#isStopping;
   }
 
   // --- the token in hand ----------------------------------------------------------------------------------------
@@ -665,8 +639,9 @@ export class Refresher implements ManagedCredential, PoolMember {
     if (token.tokens.accessToken === undefined) return;
     const held = this.#state.token;
     if (held.kind === 'held') {
-      const isSame = held.generation === token.generation && this.#tokens?.accessToken === token.tokens.accessToken;
-      if (isSame && isDurable === (this.#unsaved === undefined)) return;
+      const isSame =
+        held.generation === token.generation && this.#hand.tokens?.accessToken === token.tokens.accessToken;
+      if (isSame && isDurable !== this.#hand.isUnsaved) return;
       // A read that began before our own commit ended may come late: it must not bring the older token back.
       if (token.generation < held.generation && isUsable(this.#state, this.#now())) return;
     }
@@ -674,21 +649,12 @@ export class Refresher implements ManagedCredential, PoolMember {
     this.#waiting.serve();
   }
 
-  #replace({ generation, tokens, account }: CurrentToken, isDurable: boolean): void {
-    const usableUntilWallMs = usableUntilMs(tokens);
-    this.#tokens = tokens;
-    this.#account = account;
-    const { accessToken } = tokens;
-    const rawHeaders = accessToken === undefined ? [] : this.#slice.injection.render(accessToken, account);
-    const authorization: Authorization = { credential: this.name, generation, rawHeaders };
-    const cached: CachedToken = { authorization, usableUntilWallMs };
-    this.#unsaved = isDurable ? undefined : cached;
-    if (isDurable) this.#cache.set(this.name, cached);
-    else this.#cache.delete(this.name);
+  #replace(token: CurrentToken, isDurable: boolean): void {
+    const { generation, tokens } = token;
     this.#apply({
       type: 'token',
       generation,
-      usableUntilWallMs,
+      usableUntilWallMs: this.#hand.put(token, isDurable, this.#slice.injection),
       dueAtWallMs: dueAtMs(tokens, this.#slice.lead, this.#options.random()),
       onDemand: this.#refusedGeneration !== undefined && this.#refusedGeneration !== generation,
     });
@@ -697,10 +663,9 @@ export class Refresher implements ManagedCredential, PoolMember {
   /** The token in hand, as the settings of now want it sent and renewed. */
   #renderAgain(): void {
     const { token } = this.#state;
-    if (token.kind === 'none' || this.#tokens === undefined) return;
-    const account = this.#account;
-    const current = { generation: token.generation, tokens: this.#tokens, ...(account !== undefined && { account }) };
-    this.#replace(current, this.#unsaved === undefined);
+    const { tokens, account, isUnsaved } = this.#hand;
+    if (token.kind === 'none' || tokens === undefined) return;
+    this.#replace({ generation: token.generation, tokens, ...(account !== undefined && { account }) }, !isUnsaved);
   }
 
   #drop(code: ErrorCode): void {
@@ -709,11 +674,8 @@ export class Refresher implements ManagedCredential, PoolMember {
   }
 
   #forget(): void {
-    this.#tokens = undefined;
-    this.#account = undefined;
+    this.#hand.clear();
     this.#quota = undefined;
-    this.#unsaved = undefined;
-    this.#cache.delete(this.name);
   }
 
   #isEnough({ generation }: CurrentToken): boolean {
@@ -751,33 +713,9 @@ export class Refresher implements ManagedCredential, PoolMember {
     this.#lastError = {
       code,
       atMs: this.#clock.wallMs(),
-      next: this.#nextStep(code) ?? catalogue[code].next,
+      next: this.#advice.nextStep(code),
       ...(details.providerCode !== undefined && { providerCode: details.providerCode }),
     };
-  }
-
-  #error(code: ErrorCode, retryAfterMs: number | undefined): SidebearerError {
-    const next = this.#nextStep(code);
-    return new SidebearerError(code, {
-      credential: this.name,
-      ...(retryAfterMs !== undefined && { retryAfterMs }),
-      ...(next !== undefined && { next }),
-    });
-  }
-
-  /** The error with the next step that is right here. */
-  #advised(error: SidebearerError): SidebearerError {
-    const next = this.#nextStep(error.code);
-    return next === undefined ? error : new SidebearerError(error.code, { ...error.details, next }, error.cause);
-  }
-
-  /** Where a login would help and none can be had here. */
-  #nextStep(code: ErrorCode): string | undefined {
-    const row: ErrorRow = catalogue[code];
-    const instead = this.#slice.insteadOfLogin;
-    if (row.remedy !== 'login' || instead === undefined) return undefined;
-    // A record that cannot be used may be put right in another way as well.
-    return row.layer === 'store' ? `${row.next} ${instead}` : instead;
   }
 }
 
