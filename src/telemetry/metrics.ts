@@ -29,7 +29,7 @@ export interface ActiveConfiguration {
   readonly routes: readonly string[];
   /** Whether the gauges of single credentials are exposed. */
   readonly perCredential: boolean;
-  /** First 8 characters of the configuration's SHA-256. */
+  /** @see metricDefinitions.configInfo */
   readonly configHash?: string;
 }
 

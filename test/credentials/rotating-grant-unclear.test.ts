@@ -115,6 +115,17 @@ t.test('it is void for any other refresh token', async (t) => {
   t.equal(p.ends.at(-1), 'grant_revoked');
 });
 
+t.test('a clear answer makes it good, though the provider keeps the same refresh token', async (t) => {
+  const { world, p } = await loggedIn(t);
+  world.provider.rotates = false;
+  world.provider.steps.push(unanswered);
+  await world.clock.advance(due);
+  t.strictSame(p.ends, ['refreshed']);
+  world.provider.steps.push({ fails: 'grant_revoked' });
+  await world.clock.advance(due);
+  t.strictSame(p.ends, ['refreshed', 'grant_revoked']);
+});
+
 t.test('without anything unclear an invalid_grant keeps its own name', async (t) => {
   const { world, p } = await loggedIn(t);
   world.provider.steps.push({ fails: 'token_endpoint_failing' }, { fails: 'grant_expired' });
