@@ -64,6 +64,7 @@ export async function soak(options: SoakOptions): Promise<SoakFigures> {
   let recognised = 0;
   let logins = 0;
   let isOver = false;
+  let isSettled = false;
 
   const senderOf = ({ index, life }: Slot): string => `p${index}-${life}`;
 
@@ -156,9 +157,9 @@ export async function soak(options: SoakOptions): Promise<SoakFigures> {
     let judged = 0;
     // What was lost in the last moments is told a moment later.
     let moments = 200;
-    while (!isOver || (recognised < windows && moments > 0)) {
+    while (!isSettled || (recognised < windows && moments > 0)) {
       await delay(50);
-      if (isOver) moments -= 1;
+      if (isSettled) moments -= 1;
       const { reuses } = world.endpoint;
       for (; judged < reuses.length; judged += 1) await judge(reuses[judged] as Redeem);
       const { stored } = await world.record();
@@ -186,11 +187,16 @@ export async function soak(options: SoakOptions): Promise<SoakFigures> {
   await world.logIn();
   for (let index = 0; index < slots.length; index += 4) await Promise.all(slots.slice(index, index + 4).map(start));
   const working = slots.map(work);
-  const running = [disturb(), aim(), mourn()];
+  const running = [disturb(), aim()];
+  const mourning = mourn();
   await delay(seconds * 1_000);
   isOver = true;
   await Promise.all([...running, ...working]);
+  // The last kill may have been in the window: it is told, and mourned, at the next refresh.
   await settle(world, slots, wrong);
+  isSettled = true;
+  await mourning;
+  await end(world, slots, wrong);
   await agent.close();
   const { redeems } = world.endpoint;
   const { late } = world.upstream;
@@ -208,22 +214,22 @@ export async function soak(options: SoakOptions): Promise<SoakFigures> {
   };
 }
 
-/** Nothing is disturbed any more: everyone serves, and everyone ends well and leaves nothing behind. */
+/** Nothing is disturbed any more: everyone serves, and the newest token is stored. */
 async function settle(world: FaultWorld, slots: readonly Slot[], wrong: string[]): Promise<void> {
-  if ((await world.record()).stored?.dead !== undefined) await world.logIn();
   for (const { index, program } of slots) {
     await eventually(`program ${index} serves at the end`, async () => {
       const response = await fetch(`${program?.proxyUrl}/end`).catch(() => undefined);
       return response?.status === 200 || undefined;
     }).catch((thrown: Error) => wrong.push(thrown.message));
   }
-  if (!(await world.isStoredCurrent())) {
-    // A rotation may be on its way just now.
-    await eventually(
-      'the newest refresh token in the store',
-      async () => (await world.isStoredCurrent()) || undefined,
-    ).catch((thrown: Error) => wrong.push(thrown.message));
-  }
+  // A rotation may be on its way just now, or a loss to be told.
+  await eventually('the newest refresh token in the store', async () =>
+    (await world.isStoredCurrent()) && (await world.record()).stored?.dead === undefined ? true : undefined,
+  ).catch((thrown: Error) => wrong.push(thrown.message));
+}
+
+/** Everyone ends well, and leaves nothing behind. */
+async function end(world: FaultWorld, slots: readonly Slot[], wrong: string[]): Promise<void> {
   const exits = await Promise.all(slots.map(({ program }) => program?.end('SIGTERM')));
   for (const exit of exits) if (exit !== 0) wrong.push(`SIGTERM ended with ${exit}`);
   const { stored } = await world.record();

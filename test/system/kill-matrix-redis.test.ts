@@ -115,11 +115,14 @@ t.test('killed around every command to Redis', { skip }, async (t) => {
   const pieces = await countPieces();
   t.ok(pieces >= 12, `${pieces} pieces`);
   const ends: End[] = [];
-  for (let first = 1; first <= pieces; first += atOnce) {
-    const numbers = Array.from({ length: Math.min(atOnce, pieces - first + 1) }, (_, index) => first + index);
-    ends.push(...(await Promise.all(numbers.map((number) => killAt(t, number)))));
+  // On a busy machine renewals of the lease come in between, and a kill may fall beside the piece that it was meant for.
+  for (let round = 1; round <= 3 && !killEnds.every((end) => ends.includes(end)); round += 1) {
+    for (let first = 1; first <= pieces; first += atOnce) {
+      const numbers = Array.from({ length: Math.min(atOnce, pieces - first + 1) }, (_, index) => first + index);
+      ends.push(...(await Promise.all(numbers.map((number) => killAt(t, number)))));
+    }
   }
   const counts = allEnds.map((end) => ends.filter((each) => each === end).length);
   t.comment(`${pieces} pieces: ${allEnds.map((end, index) => `${end} ${counts[index]}`).join(', ')}`);
-  t.ok(counts[0] && counts[1] && counts[2], 'each kind of end was seen');
+  for (const end of killEnds) t.ok(ends.includes(end), `seen: ${end}`);
 });

@@ -78,5 +78,5 @@ t.test('killed at every step of a refresh', { skip: straceMissing ?? false }, as
   }
   const counts = allEnds.map((end) => ends.filter((each) => each === end).length);
   t.comment(`${steps.length} steps: ${allEnds.map((end, index) => `${end} ${counts[index]}`).join(', ')}`);
-  t.ok(counts[0] && counts[1] && counts[2], 'each kind of end was seen');
+  for (const end of killEnds) t.ok(ends.includes(end), `seen: ${end}`);
 });
