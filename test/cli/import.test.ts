@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, lstatSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
 import { readTokenFile, withoutTokens } from '../../src/cli/token-files.ts';
 import { systemClock } from '../../src/clock.ts';
@@ -209,17 +210,26 @@ t.test(
     const path = join(folder, 'store');
     const store = await createFileStore({ path, clock: systemClock, onWarning: () => {} });
     t.teardown(() => store.close());
-    const taken = await store.lease('codex', 'a refresh', 300);
+    const leaseMs = 1_000;
+    const taken = await store.lease('codex', 'a refresh', leaseMs);
     if (taken.held) throw new Error('the lease was not free');
-    const renewing = setInterval(() => void taken.lease.renew(), 50);
-    t.teardown(() => clearInterval(renewing));
+    let isHolding = true;
+    t.teardown(() => {
+      isHolding = false;
+    });
+    // One after the other: on a slow disk renewals by the clock pile up.
+    const holding = (async () => {
+      for (; isHolding; await delay(leaseMs / 10)) await taken.lease.renew();
+    })();
     const input = `routes: [{ upstream: "https://chatgpt.com", credential: codex }]
 credentials: { codex: { provider: codex } }
-store: { kind: file, path: ${path}, plaintext: true, lease: 300ms }
+store: { kind: file, path: ${path}, plaintext: true, lease: ${leaseMs}ms }
 `;
     const held = await sidebearer(['import', join(folder, 'auth.json'), '--offline', '--config', '-', '--yes'], {
       input,
     });
+    isHolding = false;
+    await holding;
     t.match(held, { code: 1, err: /sidebearer: import_held: / });
     t.equal((await store.read('codex')).record, undefined);
   },

@@ -49,7 +49,7 @@ async function start(t: Test, mount: Mount): Promise<Webhook> {
   const bound = (listener: string) =>
     lines.find((line) => line.event === 'listener_bound' && line.listener === listener);
   const url = new URL(await eventually(`a webhook\n${output}`, () => bound('webhook')?.url));
-  const telemetryUrl = bound('telemetry')?.url ?? '';
+  const telemetryUrl = await eventually('its telemetry', () => bound('telemetry')?.url);
   const dispatcher = new Agent({ connect: { ca: authority.cert } });
   t.teardown(() => dispatcher.destroy());
   return {
