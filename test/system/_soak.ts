@@ -222,10 +222,12 @@ async function settle(world: FaultWorld, slots: readonly Slot[], wrong: string[]
       return response?.status === 200 || undefined;
     }).catch((thrown: Error) => wrong.push(thrown.message));
   }
-  // A rotation may be on its way just now, or a loss to be told.
-  await eventually('the newest refresh token in the store', async () =>
-    (await world.isStoredCurrent()) && (await world.record()).stored?.dead === undefined ? true : undefined,
-  ).catch((thrown: Error) => wrong.push(thrown.message));
+  // A rotation may be on its way just now, a loss to be told, an intent of the last who was killed to be replaced.
+  await eventually('the newest refresh token in the store, and nothing beside it', async () => {
+    const { stored } = await world.record();
+    const isQuiet = stored?.dead === undefined && stored?.intent === undefined;
+    return (isQuiet && (await world.isStoredCurrent())) || undefined;
+  }).catch((thrown: Error) => wrong.push(thrown.message));
 }
 
 /** Everyone ends well, and leaves nothing behind. */
