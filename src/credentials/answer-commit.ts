@@ -61,7 +61,7 @@ export function createAnswerCommit(options: AnswerCommitOptions): CommitAnswer {
    * out dead has died of that.
    */
   function wasOvertaken({ stored }: OpenRecord): boolean {
-    return stored?.dead !== undefined || stored?.intent?.owner !== owner;
+    return stored?.intent?.owner !== owner;
   }
 
   async function superseded(stored: OpenRecord, answer: TokenAnswer, host: RenewalHost): Promise<RenewalResult> {

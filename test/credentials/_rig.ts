@@ -12,7 +12,7 @@ import { createMemory } from '../../src/credentials/memory.ts';
 import type { CredentialObserver, RefreshEnd } from '../../src/credentials/observer.ts';
 import { createRecords, type OpenRecord, type Records } from '../../src/credentials/records.ts';
 import { type CredentialSlice, Refresher } from '../../src/credentials/refresher.ts';
-import type { TokenSource } from '../../src/credentials/renewal.ts';
+import type { RenewalHost, TokenSource } from '../../src/credentials/renewal.ts';
 import { createRotatingGrant } from '../../src/credentials/rotating-grant.ts';
 import { createSchedule, type Schedule } from '../../src/credentials/schedule.ts';
 import { createTokenCache, type TokenCache } from '../../src/credentials/token-cache.ts';
@@ -135,6 +135,20 @@ export const silent: CredentialObserver = {
   breakerChanged: () => undefined,
   breakerGone: () => undefined,
   tokenRefused: () => undefined,
+};
+
+/** A client that stays. */
+export const patient: AbortSignal = new AbortController().signal;
+
+/** Of a credential that takes whatever comes. */
+export const indifferent: RenewalHost = {
+  publish: () => undefined,
+  drop: () => undefined,
+  isEnough: () => true,
+  isValidFor: () => true,
+  isUrgent: () => false,
+  isEarly: () => false,
+  stopping: patient,
 };
 
 export function createWorld(worldOptions: WorldOptions = {}): World {
@@ -442,9 +456,6 @@ export function watch<T>(promise: Promise<T>): Watched<T> {
     },
   };
 }
-
-/** A client that stays. */
-export const patient: AbortSignal = new AbortController().signal;
 
 /** The token inside ready-made headers. */
 export function tokenOf(authorization: { readonly rawHeaders: readonly string[] } | undefined): string | undefined {

@@ -1,6 +1,6 @@
 // A redeem that was sent and not answered: read again, one more try at once or held back, and never a silent loss.
 import t from 'tap';
-import { due, hour, leaseMs, loggedIn, patient, timeoutMs, tokenOf, waitMs, watch } from './_rig.ts';
+import { due, hour, indifferent, leaseMs, loggedIn, patient, timeoutMs, tokenOf, waitMs, watch } from './_rig.ts';
 
 const lost = { losesAnswer: true };
 const unanswered = { fails: 'token_endpoint_no_answer' } as const;
@@ -273,23 +273,10 @@ t.test('hold: nor does one in the process that holds', async (t) => {
   const { world, p } = await loggedIn(t, { unclear: 'hold' });
   world.provider.steps.push(unanswered);
   await world.clock.advance(due + 1_000);
-  p.store.isDown = true;
-  const renewal = watch(
-    p.source.renew(
-      {
-        publish: () => undefined,
-        drop: () => undefined,
-        isEnough: () => false,
-        isValidFor: () => true,
-        isUrgent: () => false,
-        isEarly: () => false,
-        stopping: patient,
-      },
-      'manual',
-    ),
-  );
+  p.store.fail('read', 'before');
+  const renewal = watch(p.source.renew({ ...indifferent, isEnough: () => false }, 'manual'));
   await world.clock.advance(waitMs);
-  t.match(renewal.value, { kind: 'failed', error: { code: 'store_unavailable' } });
+  t.match(renewal.value, { kind: 'held', error: { code: 'refresh_held' } });
   t.ok((await world.record()).stored?.intent?.holdUntil);
 });
 
