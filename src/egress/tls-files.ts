@@ -2,7 +2,7 @@
 // then, with its setting, and not by the first request. Nothing of a key's text is ever told.
 import { createHash, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+import { createSecureContext, getCACertificates, type SecureContext, type SecureContextOptions } from 'node:tls';
 import { SidebearerError, systemCode } from '../errors/sidebearer-error.ts';
 
 /** Paths of PEM files. */
@@ -39,25 +39,31 @@ export async function openTlsFiles(files: TlsFiles, setting: string): Promise<Tl
   const [caText, certText, keyText] = await Promise.all([read('ca'), read('cert'), read('key')]);
   if (ca !== undefined && caText !== undefined) assertCertificates(caText, ca, `${setting}.ca`);
   if (cert !== undefined && certText !== undefined) assertCertificates(certText, cert, `${setting}.cert`);
+  const parts = {
+    // Setting it replaces what Node trusts.
+    ...(caText !== undefined && { ca: [...getCACertificates('default'), caText] }),
+    ...(certText !== undefined && { cert: certText }),
+    ...(keyText !== undefined && { key: keyText }),
+  };
+  const texts = JSON.stringify([caText, certText, keyText, serverName]);
+  return {
+    secureContext: openPair(parts, key ?? '', `${setting}.key`),
+    serverName,
+    digest: createHash('sha256').update(texts).digest('base64'),
+  };
+}
+
+/**
+ * What Node makes of a certificate that was read already and its key: where it throws, it is the key, or the two do not
+ * belong together.
+ * @throws tls_file_unusable
+ */
+export function openPair(parts: SecureContextOptions, keyPath: string, setting: string): SecureContext {
   try {
-    const secureContext = createSecureContext({
-      // Setting it replaces what Node trusts.
-      ...(caText !== undefined && { ca: [...getCACertificates('default'), caText] }),
-      ...(certText !== undefined && { cert: certText }),
-      ...(keyText !== undefined && { key: keyText }),
-    });
-    const texts = JSON.stringify([caText, certText, keyText, serverName]);
-    return { secureContext, serverName, digest: createHash('sha256').update(texts).digest('base64') };
+    return createSecureContext(parts);
   } catch (thrown) {
-    // The certificates were read already: it is the key, or the two do not belong together.
-    throw unusableTlsFile(
-      `${setting}.key`,
-      key ?? '',
-      'it is no unencrypted key in PEM, or not the one of the certificate',
-      {
-        code: systemCode(thrown),
-      },
-    );
+    const reason = 'it is no unencrypted key in PEM, or not the one of the certificate';
+    throw unusableTlsFile(setting, keyPath, reason, { code: systemCode(thrown) });
   }
 }
 
@@ -81,12 +87,7 @@ export function assertCertificates(text: string, path: string, setting: string):
   }
 }
 
-export function unusableTlsFile(
-  setting: string,
-  path: string,
-  reason: string,
-  { code }: { code?: string | undefined },
-) {
+function unusableTlsFile(setting: string, path: string, reason: string, { code }: { code?: string | undefined }) {
   return new SidebearerError('tls_file_unusable', {
     setting,
     path,

@@ -2,10 +2,8 @@
 // the Secret behind it). A new pair that cannot be used is told, and the one in use goes on. No key's text is ever told.
 import { X509Certificate } from 'node:crypto';
 import { dirname } from 'node:path';
-import { createSecureContext } from 'node:tls';
-import type { Clock } from '../clock.ts';
-import { assertCertificates, readPem, unusableTlsFile } from '../egress/tls-files.ts';
-import { systemCode } from '../errors/sidebearer-error.ts';
+import type { Clock, Timer } from '../clock.ts';
+import { assertCertificates, openPair, readPem } from '../egress/tls-files.ts';
 import { watchFile } from '../file-watch.ts';
 
 export interface CertificateFiles {
@@ -22,24 +20,21 @@ export interface Certificate {
 
 /** A folder that raises no events would be noticed by an expired certificate alone, ms. */
 const LOOK_INTERVAL_MS = 300_000;
+/** Where a change cannot be used, it is read once more after this, ms. */
+const SECOND_LOOK_MS = 1_000;
 
 /** @throws tls_file_unusable */
 export async function readCertificate(files: CertificateFiles): Promise<Certificate> {
   const [cert, key] = await Promise.all([readPem(files.cert, '--tls-cert'), readPem(files.key, '--tls-key')]);
   assertCertificates(cert, files.cert, '--tls-cert');
-  try {
-    createSecureContext({ cert, key });
-  } catch (thrown) {
-    const reason = 'it is no unencrypted key in PEM, or not the one of the certificate';
-    throw unusableTlsFile('--tls-key', files.key, reason, { code: systemCode(thrown) });
-  }
+  openPair({ cert, key }, files.key, '--tls-key');
   return { cert, key, expiresAtMs: Date.parse(new X509Certificate(cert).validTo) };
 }
 
 /**
  * Reads again whenever the files change.
  * @param replaced with a pair that differs from the last one and can be used
- * @param refused with a tls_file_unusable
+ * @param refused with a tls_file_unusable; once for each change, however long it stays
  */
 export function watchCertificate(
   files: CertificateFiles,
@@ -48,28 +43,41 @@ export function watchCertificate(
   { replaced, refused }: { replaced(certificate: Certificate): void; refused(thrown: unknown): void },
 ): { close(): void } {
   let current = inUse;
+  let isRefused = false;
   let isClosed = false;
   /** One look after the other: an earlier one may not win over a later. */
   let looking = Promise.resolve();
+  let second: Timer | undefined;
 
-  async function look(): Promise<void> {
+  async function look(why: 'change' | 'second look' | 'interval'): Promise<void> {
     try {
       const found = await readCertificate(files);
-      if (isClosed || (found.cert === current.cert && found.key === current.key)) return;
-      replaced(found);
-      current = found;
+      if (isClosed) return;
+      if (found.cert !== current.cert || found.key !== current.key) {
+        replaced(found);
+        current = found;
+      }
+      isRefused = false;
     } catch (thrown) {
-      if (!isClosed) refused(thrown);
+      if (isClosed || (why === 'interval' && isRefused)) return;
+      if (why === 'change') {
+        // One of the two files may be on its way.
+        second?.cancel();
+        second = clock.after(SECOND_LOOK_MS, () => lookAgain('second look'), { background: true });
+        return;
+      }
+      isRefused = true;
+      refused(thrown);
     }
   }
-  const changed = (): void => {
-    looking = looking.then(look);
-  };
+  function lookAgain(why: Parameters<typeof look>[0]): void {
+    looking = looking.then(() => look(why));
+  }
   const folders = new Map([files.cert, files.key].map((path) => [dirname(path), path]));
-  const watches = [...folders.values()].map((path) => watchFile(path, clock, changed));
+  const watches = [...folders.values()].map((path) => watchFile(path, clock, () => lookAgain('change')));
   const again = () => clock.after(LOOK_INTERVAL_MS, tick, { background: true });
   const tick = (): void => {
-    changed();
+    lookAgain('interval');
     timer = again();
   };
   let timer = again();
@@ -77,6 +85,7 @@ export function watchCertificate(
     close() {
       isClosed = true;
       timer.cancel();
+      second?.cancel();
       for (const watch of watches) watch.close();
     },
   };

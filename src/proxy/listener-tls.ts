@@ -1,8 +1,6 @@
 // The proxy listener's own certificate and the authorities of its clients, read and tried once at the start. Nothing of
 // a key's text is ever told. What Node trusts is of no meaning here: any site's certificate would let its owner in.
-import { createSecureContext } from 'node:tls';
-import { assertCertificates, readPem, unusableTlsFile } from '../egress/tls-files.ts';
-import { systemCode } from '../errors/sidebearer-error.ts';
+import { assertCertificates, openPair, readPem } from '../egress/tls-files.ts';
 
 /** PEM. */
 export interface ListenerTls {
@@ -34,11 +32,6 @@ export async function openListenerTls({
   ]);
   assertCertificates(cert, certPath, 'listen.tls.cert');
   if (caPath !== undefined && clientCa !== undefined) assertCertificates(clientCa, caPath, 'listen.clients.ca');
-  try {
-    createSecureContext({ cert, key });
-  } catch (thrown) {
-    const reason = 'it is no unencrypted key in PEM, or not the one of the certificate';
-    throw unusableTlsFile('listen.tls.key', keyPath, reason, { code: systemCode(thrown) });
-  }
+  openPair({ cert, key }, keyPath, 'listen.tls.key');
   return { cert, key, clientCa };
 }
