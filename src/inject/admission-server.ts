@@ -52,8 +52,8 @@ export function createAdmissionServer(
     } catch (thrown) {
       const error = toSidebearerError(thrown);
       observer.failed(error);
-      // What is left of the body is not waited for.
-      if (!request.complete) response.setHeader('connection', 'close');
+      // What is left of the body is not waited for, and a connection is kept for the API server alone.
+      response.setHeader('connection', 'close');
       const status = error.details.status ?? error.row.status;
       if (status === 405) response.setHeader('allow', 'POST');
       send(response, status, 'text/plain; charset=utf-8', `${error.code}: ${error.message}. ${error.next}\n`);

@@ -106,14 +106,26 @@ t.test('anybody else is told what is wanted', async (t) => {
   ];
   for (const [what, sent, status, code] of cases) {
     const answer = await send(sent).catch((error: NodeJS.ErrnoException) => error);
-    // Whoever is still sending may meet the end of the connection before the answer.
-    if (answer instanceof Error) t.match(answer.code, /^(EPIPE|ECONNRESET)$/, what);
-    else t.match(answer, { status, body: new RegExp(`^${code}: `) }, what);
+    // Whoever is still sending may meet the end of the connection before the answer; nobody else may.
+    if (answer instanceof Error && sent.body === large) t.match(answer.code, /^(EPIPE|ECONNRESET)$/, what);
+    else {
+      const allow = status === 405 ? 'POST' : undefined;
+      t.match(answer, { status, headers: { allow }, body: new RegExp(`^${code}: `) }, what);
+    }
     t.equal(failures.at(-1), code, what);
   }
-  t.match(await send({ method: 'GET' }), { status: 405, headers: { allow: 'POST' } });
   t.strictSame(reviews, []);
   t.match(await send({ body: reviewOf(podWith()) }), { status: 200 });
+});
+
+t.test('a refusal ends its connection, whether or not more of the body would come; an answer keeps it', async (t) => {
+  const { send } = await start(t);
+  const agent = new Agent({ keepAlive: true, ca: authority.cert });
+  t.teardown(() => agent.destroy());
+  const more = { 'content-length': String(9 * 1_048_576) };
+  const refusals = [{ path: '/', body: '{}' }, { body: '{' }, { headers: more, body: '' }];
+  for (const refused of refusals) t.match(await send({ ...refused, agent }), { headers: { connection: 'close' } });
+  t.match(await send({ body: reviewOf(podWith()), agent }), { status: 200, headers: { connection: 'keep-alive' } });
 });
 
 t.test('who leaves half way, speaks plain HTTP or sends garbage ends nothing', async (t) => {
