@@ -28,6 +28,7 @@ t.test('it serves from memory, is retried at least each second, then durable; th
     await world.clock.advance(60_000);
     t.ok(p.store.commits.length - before >= 60, 'at least each second');
   }
+  t.strictSame(p.failures, ['store_write_failed'], 'told once');
   t.match((await world.record()).tokens, { refreshToken: 'login-1/1' });
   heal();
   await world.clock.advance(1_000);
