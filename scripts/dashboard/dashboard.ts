@@ -1,6 +1,7 @@
 // The Grafana dashboard, helm/sidebearer/files/dashboard.json, in Grafana's classic form (version 9 and newer read it),
 // written by `npm run docs` from the rows of this folder. Whoever imports it chooses the data source: it names none.
 import { credentials } from './credentials.ts';
+import { injector } from './injector.ts';
 import { overview } from './overview.ts';
 import type { Panel, PanelKind, Row } from './panel.ts';
 import { processes } from './processes.ts';
@@ -167,6 +168,6 @@ export function createDashboard(): object {
     },
     annotations: { list: [] },
     links: [],
-    panels: layOut([overview, credentials, requests, processes]),
+    panels: layOut([overview, credentials, requests, processes, injector]),
   };
 }

@@ -6,8 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { metricDefinitions } from '../../src/telemetry/metric-definitions.ts';
+import { createInjectorMetrics } from '../../src/telemetry/injector-metrics.ts';
+import { injectorMetricDefinitions, metricDefinitions } from '../../src/telemetry/metric-definitions.ts';
 import { createBusyTelemetry } from '../telemetry/_busy.ts';
+import { parseExposition } from '../telemetry/_exposition.ts';
 import { groupedBy, mistakes, readKnown, selectorsOf } from './_promql.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -123,7 +125,7 @@ t.test('every metric and label of a query, of its legend and of a variable is on
 
 t.test('every metric of ours is on it', async (t) => {
   const shown = new Set(targets.flatMap(({ expr }) => selectorsOf(expr).map(({ metric }) => metric)));
-  for (const { name } of Object.values(metricDefinitions)) {
+  for (const { name } of [...Object.values(metricDefinitions), ...Object.values(injectorMetricDefinitions)]) {
     t.ok(shown.has(name) || shown.has(`${name}_bucket`), name);
   }
 });
@@ -132,8 +134,12 @@ t.test('promtool: each query draws something where its metrics have values', asy
   const run = promisify(execFile);
   const version = await run('promtool', ['--version']).catch(() => undefined);
   if (version === undefined) return void t.pass('no promtool here', { skip: 'no promtool here' });
-  const families = await (await createBusyTelemetry()).scrape();
-  const input_series = [...families.values()].flatMap(({ type, samples }) =>
+  const webhook = await createInjectorMetrics({ version: '1', node: '24' }).expose();
+  const families = [
+    ...(await (await createBusyTelemetry()).scrape()).values(),
+    ...[...parseExposition(webhook.body)].flatMap(([name, family]) => (name.includes('_inject') ? [family] : [])),
+  ];
+  const input_series = families.flatMap(({ type, samples }) =>
     samples.map(({ name, labels }) => ({
       series: `${name}${JSON.stringify({ namespace: 'n', pod: 'p', job: 'j', ...labels }).replaceAll(/"(\w+)":/g, '$1=')}`,
       values: type === 'gauge' ? '1x20' : '0+1x20',
