@@ -34,6 +34,13 @@ serviceMonitor: podMonitor
 {{- if not (or $tls.certManager.enabled (and $tls.existingSecret $tls.caBundle)) -}}
 {{- fail (printf "the API server calls the webhook by TLS alone: set injector.tls.existingSecret (a Secret with tls.crt and tls.key for %s) and injector.tls.caBundle (the authority of it), or injector.tls.certManager.enabled" (include "sidebearer.injectorHost" .)) -}}
 {{- end -}}
+{{- $seen := dict -}}
+{{- range .Values.injector.namespaces -}}
+{{- if hasKey $seen .name -}}
+{{- fail (printf "injector.namespaces names %s twice: give one entry all its credentials, or install a release in mode sidecar there" .name) -}}
+{{- end -}}
+{{- $_ := set $seen .name true -}}
+{{- end -}}
 {{- if and $tls.certManager.enabled (not $tls.certManager.issuerRef.name) -}}
 {{- fail "injector.tls.certManager.issuerRef.name is required: the Issuer that signs the webhook's certificate" -}}
 {{- end -}}
@@ -65,7 +72,19 @@ serviceMonitor: podMonitor
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- if and (eq .Values.mode "gateway") .Values.autoscaling.enabled -}}
+{{- include "sidebearer.autoscalingChecks" .Values.autoscaling -}}
+{{- end -}}
 {{- if and .Values.podMonitor.enabled (eq .Values.mode "sidecar") (not .Values.podMonitor.matchLabels) -}}
 {{- fail "podMonitor.matchLabels is required in sidecar mode: the labels of your pods" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "sidebearer.autoscalingChecks" -}}
+{{- if gt (int .minReplicas) (int .maxReplicas) -}}
+{{- fail (printf "autoscaling.minReplicas is %d and autoscaling.maxReplicas %d: the fewest pods are not more than the most" (int .minReplicas) (int .maxReplicas)) -}}
+{{- end -}}
+{{- if not (or .targetCPUUtilizationPercentage .metrics) -}}
+{{- fail "autoscaling has nothing to go by, and Kubernetes would take CPU at 80 %: set autoscaling.targetCPUUtilizationPercentage or autoscaling.metrics" -}}
 {{- end -}}
 {{- end -}}

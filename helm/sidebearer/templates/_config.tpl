@@ -18,7 +18,12 @@
 {{- /* Endpoints hear of a pod's end a moment after it: what still comes until then is served. */ -}}
 {{- $added = merge $added (dict "listen" (dict "proxy" "0.0.0.0:8080") "shutdown" (dict "minDrain" "5s")) -}}
 {{- end -}}
-{{- toYaml (mergeOverwrite $added (deepCopy $given)) -}}
+{{- $config := mergeOverwrite $added (deepCopy $given) -}}
+{{- /* Helm reads `off` as the boolean of YAML 1.1; the setting is the word. */ -}}
+{{- if eq "false" (dig "listen" "oauth" "" $config | toString) -}}
+{{- $_ := set $config.listen "oauth" "off" -}}
+{{- end -}}
+{{- toYaml $config -}}
 {{- end -}}
 
 {{/*

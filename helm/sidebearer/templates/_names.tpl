@@ -1,4 +1,4 @@
-{{/* Names and labels: the common convention. */}}
+{{/* Names and labels: the common convention. `toYaml` quotes a name where YAML would take it for a number. */}}
 {{- define "sidebearer.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" -}}
 {{- end -}}
@@ -17,31 +17,27 @@
 {{- end -}}
 
 {{- define "sidebearer.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "sidebearer.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "sidebearer.name" . | toYaml }}
+app.kubernetes.io/instance: {{ .Release.Name | toYaml }}
 {{- end -}}
 
+{{/* Each key once, and those of selectors as they are, whatever was given. Call: dict "root" $, and at will "more" DICT */}}
 {{- define "sidebearer.labels" -}}
-{{ include "sidebearer.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $chart := .root.Chart -}}
+{{- $standard := dict "app.kubernetes.io/version" $chart.AppVersion "app.kubernetes.io/managed-by" .root.Release.Service -}}
+{{- $_ := set $standard "helm.sh/chart" (printf "%s-%s" $chart.Name $chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- $selecting := include "sidebearer.selectorLabels" .root | fromYaml -}}
+{{- toYaml (merge $selecting (default dict .more) .root.Values.commonLabels $standard) -}}
 {{- end -}}
 
 {{/* metadata of everything. Call: dict "root" $ "name" NAME, and at will "namespace" NAME "isClusterWide" true "labels" DICT "annotations" DICT */}}
 {{- define "sidebearer.metadata" -}}
-name: {{ .name }}
+name: {{ .name | toYaml }}
 {{- if not .isClusterWide }}
-namespace: {{ default .root.Release.Namespace .namespace }}
+namespace: {{ default .root.Release.Namespace .namespace | toYaml }}
 {{- end }}
 labels:
-  {{- include "sidebearer.labels" .root | nindent 2 }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "sidebearer.labels" (dict "root" .root "more" .labels) | nindent 2 }}
 {{- with merge (dict) (default dict .annotations) .root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}

@@ -34,13 +34,13 @@ metadata:
 subjects:
   {{- range .subjects }}
   - kind: ServiceAccount
-    name: {{ .name }}
-    namespace: {{ .namespace }}
+    name: {{ .name | toYaml }}
+    namespace: {{ .namespace | toYaml }}
   {{- end }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: Role
-  name: {{ .name }}
+  name: {{ .name | toYaml }}
 {{- end -}}
 
 {{/*
@@ -71,14 +71,14 @@ metadata:
 {{/* The same for the configuration of this release; `fromYaml` it. */}}
 {{- define "sidebearer.storePlace" -}}
 {{- $config := include "sidebearer.config" . | fromYaml -}}
-name: {{ include "sidebearer.fullname" . }}
-namespace: {{ include "sidebearer.storeNamespace" . }}
-prefix: {{ $config.store.secretPrefix }}
+name: {{ include "sidebearer.fullname" . | toYaml }}
+namespace: {{ include "sidebearer.storeNamespace" . | toYaml }}
+prefix: {{ $config.store.secretPrefix | toYaml }}
 credentials:
   {{- keys (default dict $config.credentials) | sortAlpha | toYaml | nindent 2 }}
 subjects:
-  - name: {{ include "sidebearer.serviceAccountName" . }}
-    namespace: {{ .Release.Namespace }}
+  - name: {{ include "sidebearer.serviceAccountName" . | toYaml }}
+    namespace: {{ .Release.Namespace | toYaml }}
 {{- end -}}
 
 {{/* Whether this release has a configuration whose tokens are in Secrets: text, empty for no. */}}
