@@ -101,14 +101,16 @@ export function createApplication(): string {
   cpSync(join(root, 'examples/kubernetes/application'), path, { recursive: true });
   cpSync(chart, join(path, 'charts/sidebearer'), { recursive: true });
   const template = join(path, 'templates/deployment.yaml');
-  const text = readFileSync(template, 'utf8')
-    .replace(
-      '          env:\n',
-      `          command: [/nodejs/bin/node, -e, {{ .Values.script | toJson }}]
-          readinessProbe: { tcpSocket: { port: 3000 }, periodSeconds: 1 }
-          env:\n`,
-    )
-    .replace('replicas: 3', 'replicas: {{ ternary .Values.replicas 3 (hasKey .Values "replicas") }}');
+  let text = readFileSync(template, 'utf8');
+  const put = (found: string, instead: string): void => {
+    if (!text.includes(found)) throw new Error(`the example no longer has ${found}`);
+    text = text.replace(found, instead);
+  };
+  put('          env:\n', '          command: [/nodejs/bin/node, -e, {{ .Values.script | toJson }}]\n          env:\n');
+  // The script answers every path with what it fetched through the sidecar.
+  put('httpGet: { path: /healthz, port: http }', 'tcpSocket: { port: http }');
+  put('periodSeconds: 5', 'periodSeconds: 1');
+  put('replicas: 3', 'replicas: {{ ternary .Values.replicas 3 (hasKey .Values "replicas") }}');
   writeFileSync(template, text);
   // Its own credential would be one more that has no token.
   writeFileSync(join(path, 'values.yaml'), '');

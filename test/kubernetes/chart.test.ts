@@ -215,7 +215,7 @@ t.test(
           serviceAccountName: 'app-sidebearer',
           terminationGracePeriodSeconds: 65,
           initContainers: [{ restartPolicy: 'Always', image: 'registry.internal/sidebearer:0.1.0' }],
-          containers: [{ name: 'application', volumeMounts: undefined }],
+          containers: [{ name: 'application', volumeMounts: undefined, readinessProbe: { httpGet: { port: 'http' } } }],
         },
       },
     });
