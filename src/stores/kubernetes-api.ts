@@ -2,8 +2,10 @@
 // Importing a client library would cost every pod 319 ms and 42 to 90 MB. It never logs or repeats what an object holds.
 import { Agent, type Dispatcher, request } from 'undici';
 import { type Clock, sleep } from '../clock.ts';
-import { type ErrorDetails, SidebearerError, systemCode } from '../errors/sidebearer-error.ts';
+import { SidebearerError, systemCode } from '../errors/sidebearer-error.ts';
 import type { ServiceAccount } from './kubernetes-account.ts';
+import { linesOf, parseJson, readText } from './kubernetes-body.ts';
+import { type About, refusal, unavailable, unreachable, words } from './kubernetes-failure.ts';
 import { isFields } from './stored-record.ts';
 
 /** An object as the server keeps it; what we do not know stays in it. */
@@ -60,14 +62,18 @@ export interface KubernetesApiOptions {
   readonly patienceMs: number;
 }
 
-const REQUEST_TIMEOUT_MS = 10_000;
+/** Below the patience of a call: a server that went without a word is asked again, over another connection. */
+const REQUEST_TIMEOUT_MS = 5_000;
+const WATCH_TIMEOUT_MS = 10_000;
 /** The server sends a bookmark about once a minute; a watch that is silent for longer is taken for dead. */
 const SILENCE_MS = 150_000;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 1_000;
 /** After it was away the server may take as long to read its roles, and refuses what it will allow. */
 const RECOVERY_MS = 30_000;
-const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+
+/** undici's, where an answer does not come. */
+const silences: ReadonlySet<string> = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
 
 interface Answer {
   readonly status: number;
@@ -79,7 +85,7 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
   const { url, account, clock, random, patienceMs } = options;
   let agent: { readonly authority: string; readonly dispatcher: Agent } | undefined;
   const closing = new AbortController();
-  /** What the server has allowed once: one that has just started refuses it until it has read its roles. */
+  /** What the server has allowed once: one that has just started refuses it until it has read accounts and roles. */
   const allowed = new Set<string>();
   /** Until then a refusal may be that of a server which has just come back, monotonic ms. */
   let recoveringUntilMs = Number.NEGATIVE_INFINITY;
@@ -87,6 +93,7 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
   /** A new one where the authority has changed on disk; requests on the old one end by themselves. */
   const dispatcher = async (): Promise<Dispatcher> => {
     const authority = await account.authority();
+    if (closing.signal.aborted) throw new SidebearerError('store_unavailable', { reason: 'the store is closed' });
     if (agent?.authority !== authority) {
       void agent?.dispatcher.close();
       agent = {
@@ -97,25 +104,38 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
     return agent.dispatcher;
   };
 
+  /** All calls share a connection, and one whose other end is gone would keep the next ones waiting, too. */
+  const abandon = (silent: Dispatcher): void => {
+    if (agent?.dispatcher === silent) agent = undefined;
+    void silent.destroy();
+  };
+
   const send = async (method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<Answer> => {
-    const answer = await request(`${url}${path}`, {
-      dispatcher: await dispatcher(),
-      method,
-      headers: {
-        authorization: `Bearer ${await account.token()}`,
-        accept: 'application/json',
-        ...(body !== undefined && { 'content-type': 'application/json' }),
-      },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-      headersTimeout: REQUEST_TIMEOUT_MS,
-      bodyTimeout: REQUEST_TIMEOUT_MS,
-    });
-    return {
-      status: answer.statusCode,
-      body: await readText(answer.body),
-      // The API server always says seconds.
-      retryAfterMs: Number(/^\d{1,4}$/.exec(String(answer.headers['retry-after']))?.[0] ?? 0) * 1_000,
-    };
+    const authorization = `Bearer ${await account.token()}`;
+    const used = await dispatcher();
+    try {
+      const answer = await request(`${url}${path}`, {
+        dispatcher: used,
+        method,
+        headers: {
+          authorization,
+          accept: 'application/json',
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+        },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+        headersTimeout: REQUEST_TIMEOUT_MS,
+        bodyTimeout: REQUEST_TIMEOUT_MS,
+      });
+      return {
+        status: answer.statusCode,
+        body: await readText(answer.body),
+        // The API server always says seconds.
+        retryAfterMs: Number(/^\d{1,4}$/.exec(String(answer.headers['retry-after']))?.[0] ?? 0) * 1_000,
+      };
+    } catch (thrown) {
+      if (silences.has(systemCode(thrown) ?? '')) abandon(used);
+      throw thrown;
+    }
   };
 
   /**
@@ -126,7 +146,8 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
     const endsAtMs = clock.monotonicMs() + patienceMs;
     let pauseMs = FIRST_PAUSE_MS;
     let hasNewToken = false;
-    for (let hasFailed = false; ; hasFailed = true) {
+    let hasFailed = false;
+    for (;;) {
       let failure: SidebearerError;
       let leastMs = 0;
       try {
@@ -137,15 +158,15 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
           account.distrust();
           continue;
         }
-        const isPassing =
-          status === 429 ||
-          status >= 500 ||
-          (status === 403 && (hasFailed || allowed.has(words(about)) || clock.monotonicMs() < recoveringUntilMs));
-        if (!isPassing) {
-          if (status < 300) allowed.add(words(about));
+        const isRefused = status === 401 || status === 403;
+        const mayBeRecovering = hasFailed || allowed.has(words(about)) || clock.monotonicMs() < recoveringUntilMs;
+        if (!(status === 429 || status >= 500 || (isRefused && mayBeRecovering))) {
+          // Rights are looked at first: who hears of a conflict or of nothing has them.
+          if (!isRefused) allowed.add(words(about));
           return answer;
         }
-        failure = status === 403 ? refusal(answer, about) : unavailable(about, { status });
+        if (status === 401) account.distrust();
+        failure = isRefused ? refusal(status, about) : unavailable(about, { status });
         leastMs = answer.retryAfterMs;
       } catch (thrown) {
         recoveringUntilMs = clock.monotonicMs() + RECOVERY_MS;
@@ -153,6 +174,7 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
       }
       const waitMs = Math.max(pauseMs * (0.5 + random() / 2), leastMs);
       if (clock.monotonicMs() + waitMs > endsAtMs || closing.signal.aborted) throw failure;
+      hasFailed = true;
       await sleep(clock, waitMs, closing.signal);
       pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
     }
@@ -164,7 +186,7 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
       const answer = await call('GET', `${resource.path}/${name}`, about);
       if (answer.status === 404) return undefined;
       if (answer.status === 200) return parseObject(answer.body, about);
-      throw refusal(answer, about);
+      throw refusal(answer.status, about);
     },
 
     async write(resource, object, { dryRun } = { dryRun: false }) {
@@ -177,10 +199,11 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
         ? await call('POST', `${resource.path}${query}`, about, whole)
         : await call('PUT', `${resource.path}/${name}${query}`, about, whole);
       const { status } = answer;
-      if (status === 200 || status === 201) return parseObject(answer.body, about);
+      // Of what is not made for good the server tells no version.
+      if (status === 200 || status === 201) return dryRun ? whole : parseObject(answer.body, about);
       // 409: another version is the current one, or there is one already. 404: it was deleted meanwhile.
       if (status === 409 || (status === 404 && !isNew)) return undefined;
-      throw refusal(answer, about);
+      throw refusal(status, about);
     },
 
     async watch(resource, name, { signal, since, opened, changed }) {
@@ -198,22 +221,25 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
         answer = await request(`${url}${resource.path}?${query}`, {
           dispatcher: await dispatcher(),
           headers: { authorization: `Bearer ${await account.token()}`, accept: 'application/json' },
-          headersTimeout: REQUEST_TIMEOUT_MS,
+          headersTimeout: WATCH_TIMEOUT_MS,
           bodyTimeout: SILENCE_MS,
           signal,
         });
       } catch (thrown) {
         throw thrown instanceof SidebearerError ? thrown : unreachable(about, url, thrown);
       }
-      if (answer.statusCode !== 200) {
-        if (answer.statusCode === 401) account.distrust();
-        const refused = { status: answer.statusCode, body: await readText(answer.body), retryAfterMs: 0 };
-        throw refusal(refused, about);
+      const { statusCode: status } = answer;
+      if (status !== 200) {
+        await answer.body.dump();
+        // The version to begin with is too old by now: another look has a newer one.
+        if (status === 410) return;
+        if (status === 401) account.distrust();
+        throw refusal(status, about);
       }
       opened();
       try {
         for await (const line of linesOf(answer.body)) {
-          const event = parse(line);
+          const event = parseJson(line);
           if (!isFields(event) || !isFields(event['object'])) continue;
           // An ERROR is most often 410 Gone: the watch begins anew, and so does the reading.
           if (event['type'] === 'ERROR') return;
@@ -233,74 +259,10 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
   };
 }
 
-interface About {
-  readonly verb: string;
-  readonly resource: Resource;
-  readonly name: string;
-}
-
-function words({ verb, resource, name }: About): string {
-  return `${verb} ${resource.kind} ${name}`;
-}
-
-function unavailable(about: About, details: ErrorDetails): SidebearerError {
-  return new SidebearerError('store_unavailable', { reason: words(about), ...details });
-}
-
-/** Without a cause: what undici's parser throws holds bytes of the answer. */
-function unreachable(about: About, url: string, thrown: unknown): SidebearerError {
-  const code = systemCode(thrown);
-  const { host: address } = new URL(url);
-  return unavailable(about, { address, ...(code !== undefined && { systemCode: code }) });
-}
-
-/** An answer that neither time nor another version makes better. */
-function refusal({ status }: Answer, about: About): SidebearerError {
-  const reason = words(about);
-  if (status === 401) {
-    const next = 'The service account token is not accepted: check that it is mounted, and that the account exists.';
-    return new SidebearerError('store_unavailable', { status, reason, next });
-  }
-  if (status === 403 || (status === 404 && about.verb === 'create')) {
-    return new SidebearerError('store_forbidden', { status, reason });
-  }
-  return new SidebearerError('store_write_failed', { status, reason });
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 function parseObject(text: string, about: About): KubernetesObject {
-  const value = parse(text);
+  const value = parseJson(text);
   if (isFields(value) && isFields(value['metadata']) && typeof value['metadata']['resourceVersion'] === 'string') {
     return value as unknown as KubernetesObject;
   }
   throw unavailable(about, { reason: `${words(about)}: the answer is no object` });
-}
-
-async function readText(body: Dispatcher.ResponseData['body']): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size <= MAX_ANSWER_BYTES) chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-async function* linesOf(body: AsyncIterable<Buffer>): AsyncGenerator<string> {
-  const decoder = new TextDecoder();
-  let rest = '';
-  for await (const chunk of body) {
-    rest += decoder.decode(chunk, { stream: true });
-    for (let end = rest.indexOf('\n'); end !== -1; end = rest.indexOf('\n')) {
-      yield rest.slice(0, end);
-      rest = rest.slice(end + 1);
-    }
-  }
 }

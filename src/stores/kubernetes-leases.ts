@@ -1,4 +1,5 @@
 // Leases of coordination.k8s.io as the cell of the lease protocol; a holder's name, and nobody's clock.
+import type { Clock } from '../clock.ts';
 import type { KubernetesApi, KubernetesObject, Resource } from './kubernetes-api.ts';
 import type { LeaseCell } from './leases.ts';
 import { ABSENT } from './store.ts';
@@ -9,6 +10,7 @@ export function createLeaseObjects(
   api: KubernetesApi,
   leases: Resource,
   nameOf: (credential: string) => string,
+  clock: Clock,
 ): LeaseCell {
   const last = new Map<string, KubernetesObject>();
   return {
@@ -32,13 +34,13 @@ export function createLeaseObjects(
       if (!isNew && known?.metadata.resourceVersion !== expected) return false;
       const base = isNew || known === undefined ? { metadata: { name: nameOf(credential) } } : known;
       // The times are for people who look (`kubectl get lease`): nobody here goes by another host's clock.
-      const spec = owner === undefined ? {} : { holderIdentity: owner, renewTime: microTime() };
+      const spec = owner === undefined ? {} : { holderIdentity: owner, renewTime: microTime(clock.wallMs()) };
       return (await api.write(leases, { ...base, spec })) !== undefined;
     },
   };
 }
 
 /** RFC 3339 with microseconds, as the API wants it. */
-function microTime(): string {
-  return new Date().toISOString().replace('Z', '000Z');
+function microTime(wallMs: number): string {
+  return new Date(wallMs).toISOString().replace('Z', '000Z');
 }

@@ -17,6 +17,8 @@ export interface RecordSecrets {
 
 /** The key of the Secret under which the record stands; other keys are somebody else's and stay. */
 const RECORD_KEY = 'record.json';
+/** Of the probe, which is never written for good: a Secret that may not be changed takes one that changes nothing. */
+const PROBE_KEY = 'probe';
 
 export function createRecordSecrets(
   api: KubernetesApi,
@@ -77,7 +79,7 @@ export function createRecordSecrets(
       for (let round = 0; round < 5; round += 1) {
         const secret = await load(credential);
         const base = secret ?? { metadata: { name: nameOf(credential) }, type: 'Opaque' };
-        if ((await api.write(secrets, base, { dryRun: true })) !== undefined) return;
+        if ((await api.write(secrets, withKey(base, PROBE_KEY, {}), { dryRun: true })) !== undefined) return;
       }
       throw new SidebearerError('store_write_failed', { credential, reason: 'other writers were always first' });
     },

@@ -27,6 +27,8 @@ export interface KubernetesWatches {
 
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 30_000;
+/** One that ends sooner is followed by longer and longer pauses: a thousand replicas ask the same server. */
+const LASTING_MS = 30_000;
 
 interface Watched {
   readonly callbacks: Set<() => void>;
@@ -46,6 +48,7 @@ export function createKubernetesWatches(options: KubernetesWatchesOptions): Kube
     let pauseMs = FIRST_PAUSE_MS;
     let hasWarned = false;
     while (!signal.aborted) {
+      let openedAtMs = Number.POSITIVE_INFINITY;
       try {
         // What was committed before a watch begins is in no event of it.
         const { since, hasChanged } = await options.look(credential);
@@ -54,7 +57,7 @@ export function createKubernetesWatches(options: KubernetesWatchesOptions): Kube
           signal,
           since,
           opened() {
-            pauseMs = FIRST_PAUSE_MS;
+            openedAtMs = clock.monotonicMs();
             hasWarned = false;
           },
           changed: tell,
@@ -67,6 +70,7 @@ export function createKubernetesWatches(options: KubernetesWatchesOptions): Kube
         // Where no watch can be had the record is read from time to time.
         tell();
       }
+      if (clock.monotonicMs() - openedAtMs >= LASTING_MS) pauseMs = FIRST_PAUSE_MS;
       await sleep(clock, pauseMs * (0.5 + random() / 2), signal, { background: true });
       pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
     }

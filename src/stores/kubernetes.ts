@@ -54,7 +54,7 @@ export async function createKubernetesStore(options: KubernetesStoreOptions): Pr
     kind: 'kubernetes',
     read: records.read,
     commit: records.commit,
-    lease: createLeases(createLeaseObjects(api, leases, nameOf), clock),
+    lease: createLeases(createLeaseObjects(api, leases, nameOf, clock), clock),
     watch: watches.add,
     async list() {
       const found: string[] = [];

@@ -114,3 +114,31 @@ t.test('a token that is no longer accepted is read again from disk', { skip }, a
   t.same(await store.read('codex'), { version: ABSENT, record: undefined });
   t.equal(clock.armed, 0);
 });
+
+t.test('the probe of a Secret that is not there yet, or that may not be changed', { skip }, async (t) => {
+  const { namespace, open } = await createSetting(t);
+  const store = await open();
+  await store.probe();
+  const secret = `/api/v1/namespaces/${namespace}/secrets/sidebearer-codex`;
+  await admin('PATCH', secret, { immutable: true });
+  await t.rejects(store.probe(), { code: 'store_write_failed', details: { status: 422 } });
+  t.notMatch(await admin('GET', secret), { data: Object });
+
+  const elsewhere = await createNamespace(t);
+  const account = await createAccount(t, elsewhere, [
+    { apiGroups: [''], resources: ['secrets'], verbs: ['get', 'watch', 'update', 'create'] },
+  ]);
+  const other = await createKubernetesStore({
+    credentials: () => ['codex'],
+    namespace: '',
+    secretPrefix: prefix,
+    serviceAccount: account,
+    env: podEnv,
+    clock: createFakeClock(Date.now()),
+    random: Math.random,
+    onWarning: () => undefined,
+  });
+  t.teardown(() => other.close());
+  await other.probe();
+  t.same(await other.list(), [], 'nothing was made');
+});
