@@ -1,5 +1,6 @@
 // Pending logins of a credential in one Secret of their own, a key each: whatever replica the browser comes back to finds
 // its login, and of all replicas one takes it, by the Secret's version. Ended ones stay as tombstones, without payload.
+import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import { SidebearerError } from '../errors/sidebearer-error.ts';
@@ -32,6 +33,18 @@ export function createKubernetesLogins(options: KubernetesLoginsOptions): Pendin
 
   const read = async (credential: string): Promise<KubernetesObject> =>
     (await api.read(secrets, secretOf(credential))) ?? { metadata: { name: secretOf(credential) }, type: 'Opaque' };
+
+  /** A credential that was added without its rights must not cost the others their logins. */
+  const readAllowed = async (
+    credential: string,
+  ): Promise<{ readonly secret?: KubernetesObject; readonly refusal?: SidebearerError }> => {
+    try {
+      return { secret: await read(credential) };
+    } catch (thrown) {
+      if (thrown instanceof SidebearerError && thrown.code === 'store_forbidden') return { refusal: thrown };
+      throw thrown;
+    }
+  };
 
   /** Reads, decides, writes, as often as somebody else was first. */
   const amend = async (
@@ -76,7 +89,9 @@ export function createKubernetesLogins(options: KubernetesLoginsOptions): Pendin
   const put: PendingLogins['put'] = async (id, { credential, sealed, expiresAtMs }) => {
     if (!idPattern.test(id)) throw new SidebearerError('internal_error', { reason: 'a login id is SHA-256 in hex' });
     for (const other of credentials()) {
-      if (other !== credential && readEntry(await read(other), other, id) !== undefined) throw taken(credential);
+      if (other === credential) continue;
+      const { secret } = await readAllowed(other);
+      if (secret !== undefined && readEntry(secret, other, id) !== undefined) throw taken(credential);
     }
     const mine = { sealed, expiresAtMs };
     await amend(credential, (secret) => {
@@ -92,13 +107,20 @@ export function createKubernetesLogins(options: KubernetesLoginsOptions): Pendin
     });
   };
 
-  /** Whose login it is does not follow from its id. */
+  /**
+   * Whose login it is does not follow from its id.
+   * @throws store_forbidden: it is none of those that can be read
+   */
   const search = async (id: string): Promise<{ credential: string; found: FoundLogin } | undefined> => {
     if (!idPattern.test(id)) return undefined;
+    let forbidden: SidebearerError | undefined;
     for (const credential of credentials()) {
-      const found = find(await read(credential), credential, id);
+      const { secret, refusal } = await readAllowed(credential);
+      forbidden ??= refusal;
+      const found: FoundLogin = secret === undefined ? { status: 'unknown' } : find(secret, credential, id);
       if (found.status !== 'unknown') return { credential, found };
     }
+    if (forbidden !== undefined) throw forbidden;
     return undefined;
   };
 
@@ -117,10 +139,14 @@ export function createKubernetesLogins(options: KubernetesLoginsOptions): Pendin
       if (known === undefined) return { status: 'unknown' };
       if (known.found.status !== 'pending') return known.found;
       const { credential } = known;
+      // So that a take whose answer was lost is known as this one.
+      const by = randomBytes(12).toString('base64url');
       const taken = await amend(credential, (secret) => {
+        const stored = readKey(secret, id)?.parsed;
+        if (isFields(stored) && stored['by'] === by) return { next: undefined, result: known.found };
         const result = find(secret, credential, id);
         if (result.status !== 'pending') return { next: undefined, result };
-        const ended: Tombstone = { outcome: 'used', expiresAtMs: clock.wallMs() + tombstoneMs };
+        const ended = { outcome: 'used', expiresAtMs: clock.wallMs() + tombstoneMs, by };
         return { next: withKey(secret, id, ended), result };
       });
       return taken ?? { status: 'unknown' };
