@@ -76,7 +76,7 @@ export const overview: Row = {
       ],
       queries: [
         {
-          expr: `sum(rate(${failures}${window})) / sum(rate(sidebearer_requests_total{${pods}}${window}))`,
+          expr: `sum(rate(${failures}${window})) / (sum(rate(sidebearer_requests_total{${pods}}${window})) > 0)`,
           legend: '',
         },
       ],
