@@ -146,7 +146,6 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
     const endsAtMs = clock.monotonicMs() + patienceMs;
     let pauseMs = FIRST_PAUSE_MS;
     let hasNewToken = false;
-    let hasFailed = false;
     for (;;) {
       let failure: SidebearerError;
       let leastMs = 0;
@@ -159,14 +158,16 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
           continue;
         }
         const isRefused = status === 401 || status === 403;
-        const mayBeRecovering = hasFailed || allowed.has(words(about)) || clock.monotonicMs() < recoveringUntilMs;
-        if (!(status === 429 || status >= 500 || (isRefused && mayBeRecovering))) {
+        const isRecovering = clock.monotonicMs() < recoveringUntilMs;
+        const mayBeAllowed = isRecovering || allowed.has(words(about));
+        if (!(status === 429 || status >= 500 || (isRefused && mayBeAllowed))) {
           // Rights are looked at first: who hears of a conflict or of nothing has them.
           if (!isRefused) allowed.add(words(about));
           return answer;
         }
         if (status === 401) account.distrust();
-        failure = isRefused ? refusal(status, about) : unavailable(about, { status });
+        if (status >= 500) recoveringUntilMs = clock.monotonicMs() + RECOVERY_MS;
+        failure = isRefused && !isRecovering ? refusal(status, about) : unavailable(about, { status });
         leastMs = answer.retryAfterMs;
       } catch (thrown) {
         recoveringUntilMs = clock.monotonicMs() + RECOVERY_MS;
@@ -174,7 +175,6 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
       }
       const waitMs = Math.max(pauseMs * (0.5 + random() / 2), leastMs);
       if (clock.monotonicMs() + waitMs > endsAtMs || closing.signal.aborted) throw failure;
-      hasFailed = true;
       await sleep(clock, waitMs, closing.signal);
       pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
     }

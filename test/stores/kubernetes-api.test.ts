@@ -214,6 +214,16 @@ t.test('a server that comes back refuses what it has not read its roles for: 403
   first(server, { status: 403 });
   t.ok(await api.write(secrets, { metadata: { name: 'c' } }), 'another call, shortly after an outage');
 
+  server.fault = () => undefined;
+  first(server, 'lost');
+  await api.read(secrets, 'a');
+  server.fault = always(403);
+  await t.rejects(
+    api.write(secrets, { metadata: { name: 'd' } }),
+    { code: 'store_unavailable', details: { status: 403, reason: 'create Secret d' } },
+    'which takes longer than a call may: not yet a refusal, so that whoever waits goes on',
+  );
+
   clock.pass(30_000);
   server.asked.length = 0;
   server.fault = always(403);
