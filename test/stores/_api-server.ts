@@ -135,7 +135,7 @@ export async function startApiServer(t: Scope): Promise<ApiServer> {
       response.on('close', () => {
         isOver = true;
       });
-      state.watches.push({
+      const watch: OpenWatch = {
         get isOver() {
           return isOver;
         },
@@ -143,7 +143,14 @@ export async function startApiServer(t: Scope): Promise<ApiServer> {
         write,
         tell: (type, object) => write(`${JSON.stringify({ type, object })}\n`),
         end: () => void response.end(),
-      });
+      };
+      state.watches.push(watch);
+      // What came after the version that it begins with.
+      const name = /^metadata\.name=(.*)$/.exec(searchParams.get('fieldSelector') ?? '')?.[1];
+      const current = state.tellsWatches ? state.objects.get(`secrets/${name}`) : undefined;
+      if (current !== undefined && current.metadata.resourceVersion !== searchParams.get('resourceVersion')) {
+        watch.tell('MODIFIED', current);
+      }
       return;
     }
     const { status, object = {} } = serve(asked);
