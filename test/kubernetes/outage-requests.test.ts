@@ -74,7 +74,8 @@ t.test(
       // Longer than one might want to wait where nobody was told for how long.
       await delay(11_000);
     });
-    t.strictSame([...new Set((await asked)?.map((answer) => answer?.status))], [200]);
+    const told = (await asked)?.map((answer) => `${answer?.status} ${answer?.headers.get('sidebearer-error')}`);
+    t.strictSame([...new Set(told)], ['200 null']);
     await assertHealed(t, subject, 1);
   },
 );
@@ -152,18 +153,38 @@ t.test(
 );
 
 t.test(
-  'started while the API server is away: it runs, and serves what is stored once it is back',
+  'started while the API server is away: it runs, says `store_unavailable`, and heals by itself',
   { skip },
   async (t) => {
-    const subject = await createSubject(t, '60s');
+    const subject = await createSubject(t, '2s');
     const { world, programs } = subject;
-    let late: RunningProgram | undefined;
-    await restartApiServer(async () => {
-      late = await runProgram(world.config('late'), podEnv);
-      t.equal((await fetch(`${late.telemetryUrl}/startupz`)).status, 200);
+    const late = await new Promise<RunningProgram>((resolve, reject) => {
+      restartApiServer(async () => {
+        const program = await runProgram(world.config('late'), podEnv);
+        t.teardown(() => program.end('SIGKILL'));
+        resolve(program);
+        for (const probe of ['startupz', 'livez', 'readyz']) {
+          t.equal((await fetch(`${program.telemetryUrl}/${probe}`)).status, 200, probe);
+        }
+        const answer = await send(program);
+        const { code } = (await answer?.json()) as { code: string };
+        t.match(answer, { status: 503 });
+        t.equal(answer?.headers.get('sidebearer-error'), code);
+        t.ok(['store_unavailable', 'refresh_wait_timeout'].includes(code), code);
+        t.ok(Number(answer?.headers.get('retry-after')) >= 1);
+        const failures = 'sidebearer_errors_total{layer="store",code="store_unavailable"}';
+        t.ok(((await metric(program.telemetryUrl, failures)) ?? 0) > 0, 'in the metrics');
+        t.match(
+          program.lines.find(({ code }) => code === 'store_unavailable'),
+          { address: podEnv.KUBERNETES_SERVICE_HOST, systemCode: 'ECONNREFUSED', next: String },
+          'in the log, with the address and the next step',
+        );
+      }).catch(reject);
     });
-    t.teardown(() => late?.end('SIGKILL'));
-    await eventually('its answer', async () => (late && (await send(late))?.status === 200) || undefined);
-    await assertHealed(t, { world, programs: [...programs, late as RunningProgram] }, 0);
+    // Nobody asks for anything meanwhile.
+    const usable = `sidebearer_credential_state{credential="${credential}",state="fresh"}`;
+    await eventually('its token', async () => (await metric(late.telemetryUrl, usable)) === 1 || undefined);
+    t.equal((await send(late))?.status, 200);
+    await assertHealed(t, { world, programs: [...programs, late] }, 0);
   },
 );
