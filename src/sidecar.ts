@@ -27,10 +27,11 @@ export interface Sidecar {
   readonly logger: Logger;
   readonly reloads: ReloadObserver;
   /**
-   * Puts another configuration in force, all of it at once. One at a time, and `changesBetween` has found nothing that
-   * needs a restart. @throws ConfigRefusal, SidebearerError: nothing was changed
+   * Puts another configuration in force, all of it at once. One at a time.
+   * @param against what `changesBetween` has found that needs a restart: then the rest is tried only
+   * @throws ConfigRefusal with all that is wrong: nothing was changed
    */
-  reload(config: Config): Promise<void>;
+  reload(config: Config, against?: readonly SidebearerError[]): Promise<void>;
   /**
    * Graceful: resolves when every stream has ended or its time is over, and what was redeemed is durable.
    * @param hurry aborted: the time of streams is over; a redeem that was sent keeps its own
@@ -196,9 +197,9 @@ export async function startSidecar(first: Config, options: SidecarOptions): Prom
     observers.life.stopped({ durationMs, cutRequests: requests, cutUpgrades: upgrades });
   }
 
-  async function reload(next: Config): Promise<void> {
+  async function reload(next: Config, against?: readonly SidebearerError[]): Promise<void> {
     const inForce = { config, ways, listenerTls, storeTls, sealing, credentials, store };
-    const prepared = await prepareReload(next, inForce, clock);
+    const prepared = await prepareReload(next, inForce, clock, against);
     // One that came too late must not begin anything.
     if (isStopping) return prepared.credentials.drop();
     // From here to the end in one turn: no request meets half of it.

@@ -31,9 +31,17 @@ export interface PreparedReload {
   readonly credentials: PreparedCredentials;
 }
 
-/** @throws ConfigRefusal with all that is wrong */
-export async function prepareReload(config: Config, inForce: InForce, clock: Clock): Promise<PreparedReload> {
-  const errors: SidebearerError[] = [];
+/**
+ * @param against what was found already: then nothing is prepared, and the rest that is wrong is told with it
+ * @throws ConfigRefusal with all that is wrong
+ */
+export async function prepareReload(
+  config: Config,
+  inForce: InForce,
+  clock: Clock,
+  against: readonly SidebearerError[] = [],
+): Promise<PreparedReload> {
+  const errors = [...against];
   const attempt = async <T>(work: Promise<T>): Promise<T | undefined> => {
     try {
       return await work;
@@ -49,9 +57,11 @@ export async function prepareReload(config: Config, inForce: InForce, clock: Clo
   const isNewKeys = JSON.stringify(store.keys) !== JSON.stringify(inForce.config.store.keys);
   const sealing = isNewKeys ? createStoreSealing(config) : undefined;
   if (sealing !== undefined) await attempt(assertOpens(sealing, config, inForce));
-  if (errors.length > 0 || ways === undefined) throw new ConfigRefusal(errors);
-  const credentials = await attempt(inForce.credentials.prepare(config, ways));
-  if (credentials === undefined) throw new ConfigRefusal(errors);
+  const credentials = ways === undefined ? undefined : await attempt(inForce.credentials.prepare(config, ways));
+  if (errors.length > 0 || ways === undefined || credentials === undefined) {
+    credentials?.drop();
+    throw new ConfigRefusal(errors);
+  }
   return { ways, listenerTls, storeTls, sealing, credentials };
 }
 

@@ -22,8 +22,11 @@ export interface ReloaderOptions {
   readonly files: FileContents;
   /** What the command made of the configuration when it started, made again. */
   readonly adjust: (config: Config) => Config;
-  /** Puts it in force, or rejects with a ConfigRefusal or a SidebearerError and has changed nothing. */
-  readonly apply: (config: Config) => Promise<void>;
+  /**
+   * Puts it in force, or rejects with a ConfigRefusal or a SidebearerError and has changed nothing.
+   * @param against what speaks against it already: then it is tried only, and all of it is told
+   */
+  readonly apply: (config: Config, against: readonly SidebearerError[]) => Promise<void>;
   readonly observer: ReloadObserver;
   readonly warn: (warning: Warning) => void;
   readonly clock: Clock;
@@ -44,25 +47,29 @@ export type FileContents = ReadonlyMap<string, string>;
 
 /** Reads a configuration, and tells which files that took and what they held. */
 export function readConfig(source: ConfigSource): { readonly loaded: LoadedConfig; readonly files: FileContents } {
-  const read = new Set<string>(source.text === undefined ? [source.file] : []);
+  const files = new Map<string, string>();
+  // Before it is read: of a file that changes in between, the digest is too old, and it is read again. Too new, and
+  // nobody ever would.
+  const note = (path: string): void => void (files.has(path) || files.set(path, digest(path)));
   const loaded = loadConfig({
     ...source,
     readFile(path) {
-      read.add(path);
+      note(path);
       return source.readFile(path);
     },
   });
-  if (loaded.ok) for (const path of tlsFilesOf(loaded.config)) read.add(path);
-  return { loaded, files: snapshot([...read]) };
+  if (loaded.ok) tlsFilesOf(loaded.config).forEach(note);
+  return { loaded, files };
 }
 
 export function createReloader(options: ReloaderOptions): Reloader {
   const { source, observer, clock } = options;
   let active = options.config;
   let paths: readonly string[] = [];
-  /** What the files held when they were last put in force, and when they were last refused. */
+  /** What the files held when they were last put in force, when they were last refused, and when last looked at. */
   let contents = options.files;
   let refused: FileContents | undefined;
+  let seen = contents;
   let watches = new Map<string, { close(): void }>();
   let isDirty = false;
   let isRequested = false;
@@ -79,8 +86,14 @@ export function createReloader(options: ReloaderOptions): Reloader {
       if (folders.has(folder)) kept.set(folder, watch);
       else watch.close();
     }
-    for (const folder of folders) if (!kept.has(folder)) kept.set(folder, watchContents(folder, clock, stir));
+    for (const folder of folders) if (!kept.has(folder)) kept.set(folder, watchContents(folder, clock, moved));
     watches = kept;
+  }
+
+  /** In a folder that never rests, a neighbour would put off the second look for ever. */
+  function moved(): void {
+    if (running !== undefined && isEqual(snapshot(paths), seen)) follow(paths);
+    else stir();
   }
 
   function stir(): void {
@@ -118,7 +131,8 @@ export function createReloader(options: ReloaderOptions): Reloader {
     const mistakes = await attempt();
     if (mistakes === undefined || isDirty) return;
     isRequested = false;
-    refused = snapshot(paths);
+    // Not what they hold by now: that may be mended already.
+    refused = seen;
     observer.refused(mistakes);
   }
 
@@ -127,7 +141,8 @@ export function createReloader(options: ReloaderOptions): Reloader {
     try {
       const { loaded, files } = readConfig(source);
       // Of one that cannot be read whole, what the one in force was read from is still of interest.
-      follow([...new Set([...files.keys(), ...(loaded.ok ? [] : contents.keys())])]);
+      seen = loaded.ok ? files : new Map([...snapshot([...contents.keys()]), ...files]);
+      follow([...seen.keys()]);
       if (!loaded.ok) return loaded.mistakes.map(mistakeOf);
       await putInForce(options.adjust(loaded.config), files, loaded.warnings);
       return undefined;
@@ -139,18 +154,16 @@ export function createReloader(options: ReloaderOptions): Reloader {
 
   async function putInForce(config: Config, files: FileContents, warnings: readonly Warning[]): Promise<void> {
     const { applied, fixed } = changesBetween(active, config);
-    if (fixed.length > 0) {
-      throw new ConfigRefusal(fixed.map((setting) => new SidebearerError('restart_required', { setting })));
-    }
+    const against = fixed.map((setting) => new SidebearerError('restart_required', { setting }));
     const changed = [...files].filter(([path, text]) => contents.get(path) !== text).map(([path]) => path);
     const isNew = applied.length > 0 || changed.length > 0;
-    if (isNew) await options.apply(config);
+    if (isNew || against.length > 0) await options.apply(config, against);
     if (closing.signal.aborted) return;
     active = config;
     contents = files;
-    refused = undefined;
     if (isNew) observer.applied({ settings: applied, files: changed });
-    else if (isRequested) observer.unchanged();
+    else if (isRequested || refused !== undefined) observer.unchanged();
+    refused = undefined;
     isRequested = false;
     if (applied.length > 0) for (const warning of warnings) options.warn(warning);
   }

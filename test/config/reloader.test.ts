@@ -1,5 +1,6 @@
 // The reloader on real files and a clock of the test's own: when it looks, what it tells, and how often.
-import { mkdtempSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { createHook } from 'node:async_hooks';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -16,7 +17,12 @@ credentials: { app: { provider: file, path: /token } }
 store: { kind: memory }
 ${more}`;
 
-async function start(t: Test, first = text(), files: Readonly<Record<string, string>> = {}) {
+async function start(
+  t: Test,
+  first = text(),
+  files: Readonly<Record<string, string>> = {},
+  read: (path: string) => string = readFile,
+) {
   const folder = mkdtempSync(join(tmpdir(), 'sidebearer-'));
   const file = join(folder, 'config.yaml');
   const put = (content: string, name = 'config.yaml'): void => {
@@ -25,7 +31,7 @@ async function start(t: Test, first = text(), files: Readonly<Record<string, str
   };
   for (const [name, content] of Object.entries(files)) put(content, name);
   put(first.replaceAll('FOLDER', folder));
-  const source = { file, env: {}, readFile };
+  const source = { file, env: {}, readFile: (path: string) => read(path) };
   const { loaded, files: contents } = readConfig(source);
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.mistakes));
   const told: string[] = [];
@@ -36,8 +42,12 @@ async function start(t: Test, first = text(), files: Readonly<Record<string, str
     config: loaded.config,
     files: contents,
     adjust: (config) => config,
-    apply: async (config) => {
-      await apply(config);
+    apply: async (config, against) => {
+      const found = await apply(config).then(
+        () => [],
+        (thrown: ConfigRefusal) => thrown.errors,
+      );
+      if (against.length + found.length > 0) throw new ConfigRefusal([...against, ...found]);
       applied.push(config);
     },
     observer: {
@@ -130,7 +140,10 @@ t.test('what cannot be put in force is refused as a whole, with all that is wron
   await until(1);
   put(text('https://two.example', 'log: { format: pretty }\nlimits: { headerBytes: 1KiB }'));
   await until(2);
-  t.strictSame(told, ['refused tls_file_unusable,tls_file_unusable', 'refused restart_required,restart_required']);
+  t.strictSame(told, [
+    'refused tls_file_unusable,tls_file_unusable',
+    'refused restart_required,restart_required,tls_file_unusable,tls_file_unusable',
+  ]);
   onApply(async () => undefined);
   put(text('https://two.example'));
   await until(3);
@@ -151,4 +164,83 @@ t.test('files that it names are followed, those that a refused one names as well
     applied.map(({ log }) => log.level),
     ['debug', 'warn'],
   );
+});
+
+t.test('a mistake that is mended while it is looked at a second time is not taken for the mistake', async (t) => {
+  const { put, until, told, onApply } = await start(t);
+  let attempts = 0;
+  onApply(async ({ routes }) => {
+    if (routes[0]?.upstream !== 'https://two.example') return;
+    attempts += 1;
+    if (attempts === 2) put(text('https://three.example'));
+    throw new ConfigRefusal([new SidebearerError('tls_file_unusable', { setting: 'routes[0].tls.ca' })]);
+  });
+  put(text('https://two.example'));
+  await until(2);
+  t.strictSame(told, ['refused tls_file_unusable', 'applied routes[0].upstream']);
+});
+
+t.test('a file that changes just after it was read is read again', async (t) => {
+  let isOver = false;
+  const { put, until, told, applied } = await start(t, text(), {}, (path) => {
+    const content = readFile(path);
+    if (!isOver && content.includes('two.example')) {
+      isOver = true;
+      put(text('https://three.example'));
+    }
+    return content;
+  });
+  put(text('https://two.example'));
+  await until(2);
+  t.strictSame(told, ['applied routes[0].upstream', 'applied routes[0].upstream']);
+  t.equal(applied.at(-1)?.routes[0]?.upstream, 'https://three.example');
+});
+
+t.test('a mistake is told in a folder that never rests', async (t) => {
+  const { put, until, told, folder } = await start(t);
+  const neighbour = setInterval(() => writeFileSync(join(folder, 'neighbour'), String(Math.random())), 20);
+  t.teardown(() => clearInterval(neighbour));
+  put(text('https://two.example', 'lgo: {}'));
+  await until(1);
+  put(text('https://two.example'));
+  await until(2);
+  t.strictSame(told, ['refused config_key_unknown', 'applied routes[0].upstream']);
+});
+
+t.test('the end of a mistake is told, too, where the refused one named other files', async (t) => {
+  const { put, until, told } = await start(t);
+  put(text(undefined, `log: { level: "\${file:FOLDER/nowhere}" }`));
+  await until(1);
+  put(text());
+  await until(2);
+  t.strictSame(told, ['refused config_reference_missing', 'unchanged']);
+});
+
+t.test('two hundred changes leave no watch behind', async (t) => {
+  const level = (name: string): string => text(undefined, `log: { level: "\${file:FOLDER/${name}/level}" }`);
+  const watches = new Set<number>();
+  const hook = createHook({
+    init: (id, type) => void (type === 'FSEVENTWRAP' && watches.add(id)),
+    destroy: (id) => void watches.delete(id),
+  }).enable();
+  t.teardown(() => hook.disable());
+  const { put, until, folder, reloader } = await start(t);
+  t.equal(watches.size, 1);
+  const folders = ['a', 'b', 'c'];
+  for (const name of folders) {
+    mkdirSync(join(folder, name));
+    put(name === 'a' ? 'debug' : 'warn', `${name}/level`);
+  }
+  for (let round = 0; round < 200; round += 1) {
+    put(level(folders[round % 3] ?? ''));
+    reloader.request();
+    await until(round + 1);
+  }
+  const left = async (count: number): Promise<void> => {
+    while (watches.size > count) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  await left(2);
+  await reloader.close();
+  await left(0);
+  t.pass('one for each folder, and none in the end');
 });
