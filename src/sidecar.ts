@@ -2,12 +2,14 @@
 // configuration in force. What parts are made of stands in assembly/; here is no logic but the order.
 import { randomBytes } from 'node:crypto';
 import { activeFacts, proxySettings } from './assembly/active.ts';
+import { createConfigurationStanding } from './assembly/configuration-standing.ts';
 import { createCredentialSet } from './assembly/credential-set.ts';
 import { rekeyAll } from './assembly/rekey.ts';
 import { prepareReload } from './assembly/reload.ts';
 import { describeStore, openSealing, openStore } from './assembly/store.ts';
 import { openFirstWays } from './assembly/ways.ts';
 import { type Clock, sleep, systemClock, type Timer } from './clock.ts';
+import { configHash } from './config/config-hash.ts';
 import type { ReloadObserver } from './config/reload-observer.ts';
 import type { Config } from './config/schema.ts';
 import { SidebearerError, toSidebearerError } from './errors/sidebearer-error.ts';
@@ -82,6 +84,7 @@ export async function startSidecar(first: Config, options: SidecarOptions): Prom
     storeKind: config.store.kind,
   });
   const observers = createObservers({ metrics, logger, clock, accessLog: () => config.log.access });
+  const standing = createConfigurationStanding(observers.reloads, () => configHash(config, keyOfProcess), clock);
 
   const onWarning = (warning: SidebearerError): void => observers.credentials.failed(warning);
   const opened = await openStore(config, { clock, onWarning, credentials: names });
@@ -120,6 +123,7 @@ export async function startSidecar(first: Config, options: SidecarOptions): Prom
     observer: observers.logins,
     version,
     storedIn: describeStore(config.store),
+    configuration: standing.status,
     adminToken: () => config.admin.token,
     ...(podName !== undefined && { podName }),
   });
@@ -245,7 +249,7 @@ export async function startSidecar(first: Config, options: SidecarOptions): Prom
     isBound = true;
     return {
       logger,
-      reloads: observers.reloads,
+      reloads: standing.reloads,
       reload,
       stop,
       get urls() {

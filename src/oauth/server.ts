@@ -11,6 +11,7 @@ import { createAdminEndpoints, type RekeyResult } from './admin-endpoint.ts';
 import { adminChallenge, checkAdminToken } from './admin-token.ts';
 import { type Answer, problemAnswer, sendAnswer, serializeAnswer, textAnswer, withHeaders } from './answer.ts';
 import { createCallbackEndpoints } from './callback-endpoint.ts';
+import type { ConfigurationStatus } from './configuration-status.ts';
 import { createDeviceEndpoints } from './device-endpoint.ts';
 import { createDeviceLogins } from './device-logins.ts';
 import { createFailures } from './failures.ts';
@@ -43,6 +44,8 @@ export interface OAuthServerOptions {
   readonly notices?: () => readonly string[];
   /** The store, in words, for the success page (`file /var/lib/sidebearer`). */
   readonly storedIn?: string;
+  /** Asked each time; absent: nothing is told of it. */
+  readonly configuration?: () => ConfigurationStatus;
   /** The pod's name for the kubectl commands that are shown; default `POD`. */
   readonly podName?: string;
   /** How long a request's head may take to arrive, ms; default 15 s. */
@@ -81,6 +84,7 @@ export function createOAuthServer(options: OAuthServerOptions): OAuthServer {
     credentials,
     storedIn,
     notices: options.notices ?? (() => []),
+    configuration: options.configuration ?? (() => undefined),
   });
   let boundPort: number | undefined;
   const start = createStartEndpoints({

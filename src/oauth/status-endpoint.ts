@@ -3,6 +3,7 @@
 import type { Clock } from '../clock.ts';
 import type { ManagedCredential } from '../credentials/bearer.ts';
 import { jsonAnswer, pageAnswer } from './answer.ts';
+import type { ConfigurationStatus } from './configuration-status.ts';
 import { createLive, type Live } from './live.ts';
 import { readResult } from './pages/order-result.ts';
 import { liveScript } from './pages/scripts.ts';
@@ -15,6 +16,7 @@ export interface StatusOptions {
   readonly clock: Clock;
   readonly credentials: ReadonlyMap<string, ManagedCredential>;
   readonly notices: () => readonly string[];
+  readonly configuration: () => ConfigurationStatus | undefined;
   /** The store, in words. */
   readonly storedIn?: string | undefined;
 }
@@ -29,7 +31,7 @@ export interface StatusEndpoints {
 const INTERVAL_MS = 1_000;
 
 export function createStatusEndpoints(options: StatusOptions): StatusEndpoints {
-  const { version, clock, credentials, notices } = options;
+  const { version, clock, credentials, notices, configuration } = options;
   /** Whether a provider has a login on another device is known only by asking it: at a visit, not at each look. */
   const offered = new Map<string, boolean>();
   const askForDevices = (): void => {
@@ -47,6 +49,7 @@ export function createStatusEndpoints(options: StatusOptions): StatusEndpoints {
       hasDevice: offered.get(credential.name) === true,
     })),
     notices: notices(),
+    configuration: configuration(),
   });
   const isRedirectName = (name: string): boolean =>
     [...credentials.values()].some(({ login }) => login !== undefined && new URL(login.redirectUri).hostname === name);
@@ -58,15 +61,18 @@ export function createStatusEndpoints(options: StatusOptions): StatusEndpoints {
       const page = statusPage({ ...viewFor(texts), isLive, result, hasPaste: isRedirectName(host.name) });
       return pageAnswer(200, page, isLive ? { script: liveScript } : {});
     },
-    json: () =>
-      jsonAnswer(200, {
+    json: () => {
+      const inForce = configuration();
+      return jsonAnswer(200, {
         version,
+        ...(inForce !== undefined && { configuration: inForce }),
         ...(options.storedIn !== undefined && { storedIn: options.storedIn }),
         credentials: [...credentials.values()].map((each) => ({
           ...each.status(),
           ...(each.login !== undefined && { redirectUri: each.login.redirectUri }),
         })),
-      }),
+      });
+    },
     live: createLive({
       clock,
       render: (texts) => statusRegions(viewFor(texts)),

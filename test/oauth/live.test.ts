@@ -60,7 +60,13 @@ t.test('the first message is the page as it is; then each change, and nothing wh
   await stream.received(1);
   t.strictSame(
     [...(stream.messages[0]?.keys() ?? [])],
-    ['summary', 'notices', 'credential-codex-state', 'credential-codex-facts', 'credential-codex-actions'],
+    [
+      'summary',
+      'notices',
+      'refused',
+      'configuration',
+      ...['state', 'facts', 'actions'].map((part) => `credential-codex-${part}`),
+    ],
   );
   t.match(stream.messages[0]?.get('credential-codex-state'), 'No token yet');
 

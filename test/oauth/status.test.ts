@@ -4,6 +4,7 @@ import { publishedStates } from '../../src/credentials/bearer.ts';
 import { catalogue } from '../../src/errors/catalogue.ts';
 import { english as texts } from '../../src/oauth/texts/english.ts';
 import { ask, createFakeCredential, credentialStatus, type FakeCredential, startPort } from './_fakes.ts';
+import { deviation } from './_openapi.ts';
 
 const nowMs = 1_800_000_000_000;
 const minute = 60_000;
@@ -149,4 +150,37 @@ t.test('an answer can be pasted here, under the name that the cookie of a login 
   t.notMatch(elsewhere.body, form, 'from here the browser would not send that cookie');
   const machine = await startPort(t, [createFakeCredential('machine', { hasLogin: false })]);
   t.notMatch((await ask(machine.port, '/')).body, form, 'nobody logs in');
+});
+
+t.test('the configuration in force is named, and one that was refused with all that is wrong with it', async (t) => {
+  const inForce = { hash: '0a1b2c3d', readAtMs: nowMs - 3 * hour };
+  const refused = {
+    atMs: nowMs - 90_000,
+    mistakes: [
+      { code: 'config_key_unknown', setting: 'routes[0].<stripPth>', line: 3, column: 5 },
+      { code: 'restart_required', setting: 'store.lease' },
+      { code: 'config_unreadable' },
+    ],
+    more: 7,
+  } as const;
+  let isRefused = false;
+  const { port } = await startPort(t, [], { configuration: () => ({ ...inForce, ...(isRefused && { refused }) }) });
+  const page = async (language = 'en') =>
+    (await ask(port, '/?refresh=off', { headers: { 'accept-language': language } })).body;
+  t.match(await page(), /Configuration <code>0a1b2c3d<\/code> · read <time [^>]*>3 h ago /);
+  t.notMatch(await page(), 'was refused');
+  isRefused = true;
+  t.match(await page(), 'The changed configuration was refused');
+  t.match(
+    await page(),
+    'A key of the configuration is unknown: <code>routes[0].&lt;stripPth&gt;</code> · line 3, column 5 · <code>config_key_unknown</code>',
+  );
+  t.match(await page(), '<code>store.lease</code> · <code>restart_required</code>');
+  t.match(await page(), 'cannot be read: <code>config_unreadable</code>');
+  t.match(await page(), /And 7 more.*Refused <time [^>]*>1 min 30 s ago /s);
+  t.match(await page('zh'), /更改后的配置被拒绝.*配置中有未知的键: .*第 3 行第 5 列.*restart_required.*另有 7 处错误/s);
+  t.match(await page('zh'), /配置 <code>0a1b2c3d<\/code>/);
+  const reply = await ask(port, '/status.json');
+  t.same(JSON.parse(reply.body).configuration, { ...inForce, refused });
+  t.equal(deviation('GET /status.json', reply), undefined);
 });

@@ -88,21 +88,36 @@ store: { kind: memory }
     t.match(second, { level: 'error', code: 'config_value_invalid', setting: 'routes[0].timeouts.connect', line: 2 });
     t.equal((await call(program.proxyUrl)).status, 200);
     t.equal(await metric(program, 'sidebearer_config_reloads_total{outcome="refused"}'), '1');
+    const configuration = async (): Promise<unknown> =>
+      ((await (await fetch(`${program.oauthUrl}/status.json`)).json()) as { configuration: unknown }).configuration;
+    t.match(await configuration(), {
+      hash: /^[0-9a-f]{8}$/,
+      readAtMs: Number,
+      refused: {
+        mistakes: [
+          { code: 'config_key_unknown', setting: 'routes[0].stripPth', line: 2 },
+          { code: 'config_value_invalid', setting: 'routes[0].timeouts.connect', line: 2 },
+        ],
+      },
+    });
     t.equal(await metric(program, 'sidebearer_errors_total{layer="config",code="config_key_unknown"}'), '1');
 
     // The same again, and a neighbour in the folder: nothing is told.
     put(`${config(', stripPth: true, timeouts: { connect: soon }')}`);
     writeFileSync(join(folder, 'neighbour'), 'x');
-    // What needs a restart is refused as well, and named.
-    put(`${config('').replace('kind: memory', 'kind: memory, lease: 10s')}log: { format: pretty }\n`);
-    await toldTimes(program, 'config_refused', 6);
+    // What needs a restart is refused as well, and named, together with what could not be put in force anyway.
+    put(
+      `${config(`, tls: { ca: "${file}" }`).replace('http://127', 'https://127').replace('kind: memory', 'kind: memory, lease: 10s')}log: { format: pretty }\n`,
+    );
+    await toldTimes(program, 'config_refused', 7);
     t.strictSame(
       told(program, 'config_refused')
-        .slice(3, 5)
+        .slice(3, 6)
         .map(({ code, setting }) => [code, setting]),
       [
         ['restart_required', 'store.lease'],
         ['restart_required', 'log.format'],
+        ['tls_file_unusable', 'routes[0].tls.ca'],
       ],
     );
     t.equal(await metric(program, 'sidebearer_config_reloads_total{outcome="refused"}'), '2');
@@ -111,6 +126,7 @@ store: { kind: memory }
     unlinkSync(file);
     put(config(', path: /api'));
     await toldTimes(program, 'config_reloaded', 1);
+    t.notOk(Object.hasOwn((await configuration()) as object, 'refused'), 'it is mended');
     t.equal((await call(`${program.proxyUrl}/api`)).status, 200);
     t.equal((await call(`${program.proxyUrl}/other`)).code, 'route_unknown');
     t.equal(await metric(program, 'sidebearer_config_reloads_total{outcome="refused"}'), '2');

@@ -1,5 +1,6 @@
 // The status page: every credential, how it is, what failed last and what to do about it. Reads, never acts.
 import type { CredentialStatus, PublishedState } from '../../credentials/bearer.ts';
+import type { ConfigurationMistake, ConfigurationStatus } from '../configuration-status.ts';
 import { type Content, html, type Markup } from '../html.ts';
 import type { Texts } from '../texts/english.ts';
 import { accountFacts, tokenLife } from './account.ts';
@@ -18,6 +19,7 @@ export interface StatusView {
   /** What came of the order that led here. */
   readonly result?: OrderResult | undefined;
   readonly notices: readonly string[];
+  readonly configuration: ConfigurationStatus | undefined;
   /** What a login ended at may be pasted here: its cookie belongs to the name that this browser uses. */
   readonly hasPaste: boolean;
   /** It is kept up to date: by its script, else by loading it again. */
@@ -40,7 +42,7 @@ export interface Region {
   readonly content: string;
 }
 
-type StatusFacts = Pick<StatusView, 'texts' | 'nowMs' | 'credentials' | 'notices'>;
+type StatusFacts = Pick<StatusView, 'texts' | 'nowMs' | 'credentials' | 'notices' | 'configuration'>;
 
 export function statusPage(view: StatusView): Markup {
   const { texts, credentials, isLive, version } = view;
@@ -51,8 +53,10 @@ export function statusPage(view: StatusView): Markup {
 <p class="lead" id="summary" role="status">${summary(view)}</p>
 ${view.result && resultNote(texts, view.result)}
 <div id="notices">${notices(view)}</div>
+<div id="refused">${refused(view)}</div>
 ${credentials.map((each) => card(view, each))}
 ${view.hasPaste && pasteForm(texts, false)}
+<p class="soft" id="configuration">${configuration(view)}</p>
 ${isLive ? liveLine(texts) : html`<p class="soft">${words.stands} <a href="/">${words.goOnRefreshing}</a></p>`}`,
   );
 }
@@ -63,6 +67,8 @@ export function statusRegions(view: StatusFacts): Region[] {
   return [
     region('summary', summary(view)),
     region('notices', notices(view)),
+    region('refused', refused(view)),
+    region('configuration', configuration(view)),
     ...view.credentials.flatMap((each) => [
       region(`${idOf(each)}-state`, badge(view.texts, each)),
       region(`${idOf(each)}-facts`, details(view, each)),
@@ -86,6 +92,32 @@ function notices({ texts, notices }: StatusFacts): Content {
   if (notices.length === 0) return undefined;
   const paragraphs = notices.map((notice) => html`<p>${notice}</p>`);
   return html`<section class="card note warn" aria-label="${texts.status.notices}">${paragraphs}</section>`;
+}
+
+/** What the files hold is not what is in force. */
+function refused({ texts, nowMs, configuration }: StatusFacts): Content {
+  const refusal = configuration?.refused;
+  if (refusal === undefined) return undefined;
+  const words = texts.status;
+  return html`<section class="card note warn" aria-labelledby="refused-title"><h2 id="refused-title">${words.refusedTitle}</h2>
+<p>${words.refusedLead}</p>
+<ul>${refusal.mistakes.map((mistake) => mistakeItem(texts, mistake))}</ul>
+${refusal.more > 0 && html`<p>${words.moreMistakes(refusal.more)}</p>`}
+<p class="soft">${words.refusedAt} ${moment(texts, refusal.atMs, nowMs)}</p></section>`;
+}
+
+function mistakeItem(texts: Texts, { code, setting, line, column }: ConfigurationMistake): Markup {
+  const place = line === undefined ? undefined : texts.status.place(line, column);
+  return html`<li>${texts.error.message(code)}: ${setting !== undefined && html`<code>${setting}</code> · `}${
+    place !== undefined && html`${place} · `
+  }<code>${code}</code></li>`;
+}
+
+function configuration({ texts, nowMs, configuration }: StatusFacts): Content {
+  if (configuration === undefined) return undefined;
+  const { hash, readAtMs } = configuration;
+  const words = texts.status;
+  return html`${words.configuration} <code>${hash}</code> · ${words.configurationRead} ${moment(texts, readAtMs, nowMs)}`;
 }
 
 /** With the script: whether the stream stands. Without it: how to end the reloading. */

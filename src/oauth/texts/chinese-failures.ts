@@ -3,6 +3,28 @@
 import type { ErrorCode } from '../../errors/catalogue.ts';
 
 export const chineseFailures: Readonly<Partial<Record<ErrorCode, readonly [message: string, next: string]>>> = {
+  config_unreadable: ['无法读取配置文件', '请检查 --config 给出的路径及其权限。'],
+  config_syntax: ['配置不是有效的 YAML', '请改正所指出的那一行。'],
+  config_key_unknown: ['配置中有未知的键', '请使用最接近的有效名称，或删除该键。docs/config.md 列出了所有设置。'],
+  config_value_invalid: ['配置中有无效的值', '请按错误说明改正。docs/config.md 列出了所有设置。'],
+  config_value_missing: ['缺少必需的设置', '请补上。docs/config.md 列出了所有设置。'],
+  config_reference_missing: [
+    '配置中的引用没有指向任何内容',
+    '请设置该环境变量，或让该文件可读。默认值的写法是 ${env:NAME:-default}。',
+  ],
+  config_credential_unknown: ['路由引用了未配置的凭据', '请使用 `credentials` 下的某个名称。'],
+  config_keys_missing: [
+    '保存令牌的存储没有用于加密的密钥',
+    '请设置 store.keys（可用 `openssl rand -base64 32` 生成），或写明 `plaintext: true`。',
+  ],
+  tls_file_unusable: [
+    '配置所指定的证书或密钥无法使用',
+    '请为该设置给出可读的 PEM 文件路径；密钥必须未加密，并与其证书匹配。',
+  ],
+  restart_required: [
+    '更改了运行中的进程无法更改的设置',
+    '请用新配置重新启动，或改回该设置；docs/config.md 标明了哪些设置需要重启。',
+  ],
   page_unknown: ['这里没有这个页面', '请打开状态页 /。'],
   page_method_unknown: ['此页面不接受该请求方法', '请打开状态页 /，并使用其中的按钮。'],
   host_forbidden: ['不能用这个地址访问 OAuth 端口', '请使用 http://localhost 加上转发的端口。'],
