@@ -46,7 +46,8 @@ export function createStatusEndpoints(options: StatusOptions): StatusEndpoints {
     credentials: [...credentials.values()].map((credential) => ({
       status: credential.status(),
       hasLogin: credential.login !== undefined,
-      hasDevice: offered.get(credential.name) === true,
+      // A reload may have taken it away.
+      hasDevice: credential.device !== undefined && offered.get(credential.name) === true,
     })),
     notices: notices(),
     configuration: configuration(),

@@ -3,6 +3,7 @@ import type { CredentialStatus } from '../../src/credentials/bearer.ts';
 import { publishedStates } from '../../src/credentials/bearer.ts';
 import { catalogue } from '../../src/errors/catalogue.ts';
 import { english as texts } from '../../src/oauth/texts/english.ts';
+import { createFakeDevice, withDevice } from './_device.ts';
 import { ask, createFakeCredential, credentialStatus, type FakeCredential, startPort } from './_fakes.ts';
 import { deviation } from './_openapi.ts';
 
@@ -183,4 +184,13 @@ t.test('the configuration in force is named, and one that was refused with all t
   const reply = await ask(port, '/status.json');
   t.same(JSON.parse(reply.body).configuration, { ...inForce, refused });
   t.equal(deviation('GET /status.json', reply), undefined);
+});
+
+t.test('a login on another device is no longer offered once a reload has taken it away', async (t) => {
+  const credential = withDevice(createFakeCredential(), createFakeDevice());
+  const { port } = await startPort(t, [credential]);
+  await ask(port, '/');
+  t.match((await ask(port, '/')).body, texts.actions.device);
+  Object.assign(credential, { device: undefined });
+  t.notMatch((await ask(port, '/')).body, texts.actions.device);
 });
