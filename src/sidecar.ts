@@ -65,6 +65,8 @@ export async function startSidecar(first: Config, options: SidecarOptions): Prom
   const { version, podName, clock = systemClock, stopping } = options;
   /** In force; another one after a reload. */
   let config = first;
+  /** The longest that a redeem may take, of one that an earlier configuration began as well. */
+  let redeemMs = longestTimeoutMs(first);
   const keyOfProcess = randomBytes(32);
   const logger = await createLogger({
     level: config.log.level,
@@ -178,7 +180,7 @@ export async function startSidecar(first: Config, options: SidecarOptions): Prom
     rebinding?.cancel();
     // From now on no redeem begins; one that was sent, and its commit, may take their time.
     const redeemed = credentials.stop();
-    const redeemEndsAtMs = clock.monotonicMs() + maxDrainMs + longestTimeoutMs(config) + COMMIT_GRACE_MS;
+    const redeemEndsAtMs = clock.monotonicMs() + maxDrainMs + redeemMs + COMMIT_GRACE_MS;
     const drained = proxy.close({ minDrainMs, maxDrainMs, hurry });
     // A listener that is just being bound can only be closed once it is.
     await binding;
@@ -211,6 +213,7 @@ export async function startSidecar(first: Config, options: SidecarOptions): Prom
     if (keys !== undefined) sealing.change(keys);
     if (prepared.storeTls?.digest !== storeTls?.digest) opened.trust?.(prepared.storeTls);
     config = next;
+    redeemMs = Math.max(redeemMs, longestTimeoutMs(next));
     ({ ways, listenerTls, storeTls } = prepared);
     const gone = prepared.credentials.commit();
     proxy.reconfigure(proxySettings(config, { credentials: credentials.all, ways, listenerTls, clock }));

@@ -81,6 +81,48 @@ store: { kind: file, path: "${store}", plaintext: true, lease: 2s }
   t.equal(await program.end(), 0);
 });
 
+t.test('a redeem of a credential that was taken out is waited for at the end, and stored', async (t) => {
+  const endpoint = await createRotatingEndpoint();
+  t.teardown(() => endpoint.close());
+  const upstream = await createUpstream(t, 'one');
+  const store = mkdtempSync(join(tmpdir(), 'sidebearer-reload-'));
+  t.teardown(() => rmSync(store, { recursive: true, force: true }));
+  const tokens = createMount(t, { token: 'token-1' });
+  const seed = endpoint.login().refreshToken;
+  const config = (credentials: string, credential: string): string => `${listen}
+routes: [{ upstream: "${upstream.url}", credential: ${credential} }]
+credentials:
+${credentials}
+store: { kind: file, path: "${store}", plaintext: true, lease: 2s }
+shutdown: { minDrain: 0s, maxDrain: 1ms }
+`;
+  const app = `  app: { provider: oauth2, tokenUrl: "${endpoint.url}/token", grant: refresh_token, clientId: app, clientAuth: none, refreshToken: ${seed}, refresh: { timeout: 20s } }`;
+  const other = `  other: { provider: file, path: "${tokens.path('token')}" }`;
+  const mount = createMount(t, { 'config.yaml': config(app, 'app') });
+  const inFlight = gate();
+  endpoint.script.push({ until: inFlight.until });
+  const program = await runProgramWith(['--config', mount.path('config.yaml')]);
+  await endpoint.redeemed(1);
+  mount.swap({ 'config.yaml': config(other, 'other') });
+  await toldTimes(program, 'config_reloaded', 1);
+  const ended = program.end();
+  await eventually('the proxy to be closed', async () =>
+    (await fetch(program.proxyUrl).catch(() => undefined)) === undefined ? true : undefined,
+  );
+  // Longer than the settings that are in force now would have it wait, and shorter than those that it was sent under.
+  await new Promise((resolve) => setTimeout(resolve, 6_000));
+  const livez = await fetch(`${program.telemetryUrl}/livez`).catch(() => undefined);
+  t.equal(livez?.status, 200, 'neither store nor telemetry is closed yet');
+  inFlight.open();
+  t.equal(await ended, 0);
+
+  mount.swap({ 'config.yaml': config(app, 'app') });
+  const again = await runProgramWith(['--config', mount.path('config.yaml')]);
+  t.equal((await call(again.proxyUrl)).status, 200);
+  t.equal(endpoint.redeems.length, 1, 'what it brought is stored');
+  t.equal(await again.end(), 0);
+});
+
 t.test('a request keeps its upstream, a WebSocket its connection; new ones go by the new route', async (t) => {
   const [one, two] = [await createUpstream(t, 'one'), await createUpstream(t, 'two')];
   const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' });
