@@ -1,16 +1,17 @@
-// The file of inject and uninject: from --file or standard input, and to standard output.
+// The file of inject and uninject: from --file or standard input, and to standard output. Nothing of it is changed on the
+// way, a byte order mark included.
+import { readFileSync } from 'node:fs';
 import { SidebearerError, systemCode } from '../errors/sidebearer-error.ts';
 import type { Edit } from '../inject/edit.ts';
 import type { FoundPod } from '../inject/workload.ts';
 import type { Invocation } from './command.ts';
-import { readFile } from './configuration.ts';
 
 /** @throws manifest_unusable */
 export async function readManifest({ flags, readStdin }: Invocation): Promise<string> {
   const path = flags.get('file')?.value ?? '-';
   try {
-    if (path !== '-') return readFile(path);
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readStdin());
+    const bytes = path === '-' ? await readStdin() : readFileSync(path);
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (thrown) {
     const code = systemCode(thrown);
     const isText = code === 'ERR_ENCODING_INVALID_ENCODED_DATA';

@@ -16,7 +16,7 @@ export interface InjectionOptions extends SidecarDefaults {
 export type Injection =
   /** It did not ask; warnings are about what looks as if it meant to. */
   | { readonly outcome: 'untouched'; readonly edits: readonly []; readonly warnings: readonly string[] }
-  /** Asked for, and not done; the edits write the status. */
+  /** Asked for, and not done; the edits write the status, where there was none. */
   | {
       readonly outcome: 'refused' | 'already';
       readonly reason: string;
@@ -58,7 +58,7 @@ export function injectPod(pod: unknown, options: InjectionOptions): Injection {
   const parts = readPod(pod);
   if (typeof parts === 'string') return refuse(parts);
   const earlier = describeEarlier(parts);
-  if (earlier !== undefined) return { outcome: 'already', edits: [], ...earlier };
+  if (earlier !== undefined) return earlier;
   if (mistakes.length > 0) return refuse(...mistakes);
   const image = wishes.image ?? options.image;
   if (image === undefined) return refuse(`no image is named: set ${prefix}image`);
@@ -75,14 +75,15 @@ function untouched(warnings: readonly string[]): Injection {
  * A second look at the same pod (reinvocation, a file that was injected before) is no news. One that was refused is
  * judged anew: its annotations may have been copied into a pod that is in order.
  */
-function describeEarlier(parts: PodParts): { reason: string; warnings: readonly string[] } | undefined {
+function describeEarlier(parts: PodParts): Injection | undefined {
   const { annotations, containers, initContainers } = parts;
   if (!Object.hasOwn(annotations, statusAnnotation) || readStatus(annotations)?.injected === false) return undefined;
   if ([...containers, ...initContainers].some((each) => nameOf(each) === containerName)) {
-    return { reason: 'it has the sidecar already', warnings: [] };
+    return { outcome: 'already', reason: 'it has the sidecar already', edits: [], warnings: [] };
   }
   const reason = `it has the annotation ${statusAnnotation} without the container: remove that annotation`;
-  return { reason, warnings: [`not injected: ${reason}`] };
+  // No status of its own: a second look would take it for one that may be judged anew.
+  return { outcome: 'refused', reason, edits: [], warnings: [`not injected: ${reason}`] };
 }
 
 function refused(

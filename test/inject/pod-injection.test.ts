@@ -342,8 +342,8 @@ t.test('a second look at an injected pod changes nothing and says nothing', (t) 
 
 t.test('a status without its container is told; the one of a refusal is no obstacle', (t) => {
   const copied = podWith({ status: '{"version":"0.1.0","injected":true}' });
-  t.match(inject(copied), { outcome: 'already', edits: [], warnings: [/remove that annotation/] });
-  t.match(inject(podWith({ status: 'scribble' })), { outcome: 'already', edits: [] });
+  t.match(inject(copied), { outcome: 'refused', edits: [], warnings: [/remove that annotation/] });
+  t.match(inject(podWith({ status: 'scribble' })), { outcome: 'refused', edits: [] });
   const { pod: refused } = inject(podWith({ quit: 'y' }));
   t.match(inject(refused), { outcome: 'refused', edits: [], warnings: [/quit is not true or false/] });
   const annotations = { ...refused.metadata.annotations, 'sidebearer.dev/quit': 'true' };
