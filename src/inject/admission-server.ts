@@ -52,7 +52,7 @@ export function createAdmissionServer(
     } catch (thrown) {
       const error = toSidebearerError(thrown);
       observer.failed(error);
-      // What is left of the body is not waited for, and a connection is kept for the API server alone.
+      // A connection is kept for the API server alone.
       response.setHeader('connection', 'close');
       const status = error.details.status ?? error.row.status;
       if (status === 405) response.setHeader('allow', 'POST');
@@ -120,8 +120,8 @@ async function readBody(request: IncomingMessage): Promise<string | undefined> {
   try {
     for await (const chunk of request as AsyncIterable<Uint8Array>) {
       length += chunk.byteLength;
-      if (length > MAX_BODY_BYTES) break;
-      chunks.push(chunk);
+      // Too much is read on into nothing: the end of a connection with bytes unread is a reset, which may overtake the answer.
+      if (length <= MAX_BODY_BYTES) chunks.push(chunk);
     }
   } catch {
     return undefined;
