@@ -8,7 +8,7 @@ const source = join(root, 'src');
 const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
 
 const contracts = new Set(['stores/store.ts', 'providers/provider.ts']);
-const foundations = new Set(['clock.ts', 'file-watch.ts', 'listen.ts']);
+const foundations = new Set(['clock.ts', 'connections.ts', 'file-watch.ts', 'listen.ts']);
 
 /** Which rooms a room may look into, besides itself and what is below it. */
 const allowed: Readonly<Record<string, readonly string[]>> = {

@@ -2,6 +2,7 @@
 // it was sent, and no request of any kind ends it.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
+import { closeServer, trackConnections } from '../connections.ts';
 import { SidebearerError, systemCode, toSidebearerError } from '../errors/sidebearer-error.ts';
 import { type Review, review } from './admission-review.ts';
 import type { Certificate } from './certificate.ts';
@@ -73,10 +74,11 @@ export function createAdmissionServer(
     respond,
   );
   server.maxConnections = MAX_CONNECTIONS;
-  server.on('tlsClientError', (thrown, socket) => {
+  const connections = trackConnections(server);
+  // Node's own listener ends the connection.
+  server.on('tlsClientError', (thrown) => {
     const error = handshakeError(thrown);
     if (error !== undefined) observer.failed(error);
-    socket.destroy();
   });
 
   return {
@@ -85,16 +87,7 @@ export function createAdmissionServer(
     leave() {
       isLeaving = true;
     },
-    close(graceMs) {
-      return new Promise((resolve) => {
-        if (!server.listening) return resolve();
-        const forced = setTimeout(() => server.closeAllConnections(), graceMs);
-        server.close(() => {
-          clearTimeout(forced);
-          resolve();
-        });
-      });
-    },
+    close: (graceMs) => closeServer(server, connections, graceMs),
   };
 }
 

@@ -2,7 +2,7 @@
 // cannot keep them from answering. It names no account, and changes nothing but for the one order that a pod may give it
 // where that is switched on: to end.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { closeServer, trackConnections } from '../connections.ts';
 import { SidebearerError } from '../errors/sidebearer-error.ts';
 import type { Metrics } from './metrics.ts';
 import { live, type ProbeAnswer, type ProbeFacts, ready, started } from './probes.ts';
@@ -92,26 +92,15 @@ export function createTelemetryServer(options: TelemetryServerOptions): Telemetr
     respond,
   );
   server.maxRequestsPerSocket = 10_000;
-  const connections = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    connections.add(socket);
-    socket.once('close', () => connections.delete(socket));
+  const connections = trackConnections(server);
+  server.on('connection', () => {
     const [oldest] = connections;
     if (connections.size > MOST_CONNECTIONS) oldest?.destroy();
   });
 
   return {
     server,
-    close(graceMs = 1_000) {
-      return new Promise((resolve) => {
-        if (!server.listening) return resolve();
-        const forced = setTimeout(() => server.closeAllConnections(), graceMs);
-        server.close(() => {
-          clearTimeout(forced);
-          resolve();
-        });
-      });
-    },
+    close: (graceMs = 1_000) => closeServer(server, connections, graceMs),
   };
 }
 

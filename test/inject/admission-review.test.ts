@@ -32,13 +32,48 @@ t.test('what is no creation of a pod is let in, with a warning for whoever wrote
     { operation: 'DELETE', object: null },
     { kind: { group: 'apps', version: 'v1', kind: 'Deployment' } },
     { subResource: 'ephemeralcontainers' },
+    { kind: { group: 'example.com', version: 'v1', kind: 'Pod' } },
+    { kind: { group: '', version: 'v2', kind: 'Pod' } },
+    { kind: { group: '', version: 'v1', kind: 'B\u{e4}r\r\nx: y' } },
     { kind: undefined },
   ];
   for (const more of others) {
     const { outcome, answer } = review(reviewOf(podWith(), more), inject);
     t.equal(outcome, 'ignored', JSON.stringify(more));
-    t.match((answer as AdmissionAnswer).response, { allowed: true, warnings: [/only the creation of pods/] });
+    t.match((answer as AdmissionAnswer).response, {
+      allowed: true,
+      warnings: [/^sidebearer: only the creation of pods [\x20-\x7e]+$/],
+    });
     t.notOk((answer as AdmissionAnswer).response.patch);
+  }
+  t.end();
+});
+
+t.test(
+  'what a log line shows of a pod: its name, or what it will be made of, and nothing that could break the line',
+  (t) => {
+    const shownOf = (pod: object, more: object = {}) => {
+      const { namespace, pod: name, isDryRun } = review(reviewOf(pod, { ...more }), inject);
+      return [namespace, name, isDryRun];
+    };
+    const { spec } = podWith();
+    t.strictSame(shownOf(podWith(), { dryRun: true }), ['team-a', 'app', true]);
+    t.strictSame(shownOf({ metadata: { generateName: 'web-' }, spec }), ['team-a', 'web-*', false]);
+    t.strictSame(shownOf({ metadata: {}, spec }, { name: 'given', dryRun: 'yes' }), ['team-a', 'given', false]);
+    t.strictSame(shownOf({ spec }, { namespace: undefined, name: 7 }), ['', '', false]);
+    t.strictSame(shownOf({ metadata: { name: 'a\r\nb' } }, { namespace: 'c\n' }), ['c?', 'a??b', false]);
+    t.end();
+  },
+);
+
+t.test('a dry run is answered like any other', (t) => {
+  t.strictSame(answerOf(reviewOf(podWith(), { dryRun: true })), answerOf(reviewOf(podWith())));
+  t.end();
+});
+
+t.test('a creation without a pod, or with something else in its place, gets leave', (t) => {
+  for (const object of [null, undefined, 7, 'pod', []]) {
+    t.strictSame(answerOf(reviewOf(object)).response, { uid: 'review-1', allowed: true });
   }
   t.end();
 });

@@ -2,7 +2,7 @@
 // that is sent ends it.
 import { once } from 'node:events';
 import { Agent, request as httpsRequest } from 'node:https';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, type Server } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import t, { type Test } from 'tap';
 import type { Review } from '../../src/inject/admission-review.ts';
@@ -82,6 +82,9 @@ t.test('the API server gets its answer', async (t) => {
   t.match(headers, { 'content-type': 'application/json', 'x-content-type-options': 'nosniff' });
   t.match(JSON.parse(body), { response: { uid: 'review-1', allowed: true, patchType: 'JSONPatch' } });
   t.match(reviews, [{ outcome: 'injected', namespace: 'team-a' }]);
+  t.equal(reviews.length, 1);
+  const type = { 'content-type': 'Application/JSON; charset=utf-8' };
+  t.match(await send({ headers: type, body: reviewOf(podWith()) }), { status: 200 });
   t.strictSame(failures, []);
 });
 
@@ -110,6 +113,8 @@ t.test('anybody else is told what is wanted', async (t) => {
     t.match(answer, { status, headers: { allow }, body: new RegExp(`^${code}: `) }, what);
     t.equal(failures.at(-1), code, what);
   }
+  t.match((await send({ body: Buffer.from([0xff, 0xfe]) })).body, 'is not UTF-8');
+  t.equal(failures.length, cases.length + 1, 'each is told once');
   t.strictSame(reviews, []);
   t.match(await send({ body: reviewOf(podWith()) }), { status: 200 });
 });
@@ -144,7 +149,11 @@ t.test('a refusal ends its connection, whether or not more of the body would com
   const more = { 'content-length': String(9 * 1_048_576) };
   const refusals = [{ path: '/', body: '{}' }, { body: '{' }, { headers: more, body: '' }];
   for (const refused of refusals) t.match(await send({ ...refused, agent }), { headers: { connection: 'close' } });
-  t.match(await send({ body: reviewOf(podWith()), agent }), { status: 200, headers: { connection: 'keep-alive' } });
+  t.match(await send({ body: reviewOf(podWith()), agent }), {
+    status: 200,
+    // Longer than the API server's own client keeps it.
+    headers: { connection: 'keep-alive', 'keep-alive': 'timeout=180' },
+  });
 });
 
 t.test('who leaves half way, speaks plain HTTP or sends garbage ends nothing', async (t) => {
@@ -211,3 +220,53 @@ t.test('once it leaves, each answer ends its connection; close lets what is unde
   t.match(answer, /^HTTP\/1\.1 200 /);
   t.notOk(admission.server.listening);
 });
+
+t.test('the end waits for nobody longer than its grace: half a review, half a handshake', async (t) => {
+  const { admission, port } = await start(t);
+  const half = connectTls({ host: '127.0.0.1', port, ca: authority.cert });
+  await once(half, 'secureConnect');
+  half.write('POST /mutate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{');
+  await once(admission.server, 'request');
+  const silent = connect(port, '127.0.0.1');
+  await once(admission.server, 'connection');
+  const cut = [half, silent].map((socket) => {
+    socket.on('error', () => undefined).resume();
+    return new Promise((resolve) => socket.once('close', resolve));
+  });
+  let hasTimedOut = false;
+  admission.server.on('tlsClientError', () => {
+    hasTimedOut = true;
+  });
+  await admission.close(20);
+  await Promise.all(cut);
+  t.notOk(hasTimedOut, 'not only by the limit of a handshake');
+});
+
+t.test('above 500 connections further ones are dropped, and room is made by those that leave', async (t) => {
+  const { admission, port, send } = await start(t);
+  const sockets = await Promise.all(
+    Array.from({ length: 500 }, async () => {
+      const socket = connect(port, '127.0.0.1');
+      socket.on('error', () => undefined);
+      await once(socket, 'connect');
+      return socket;
+    }),
+  );
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  const one = connect(port, '127.0.0.1');
+  one.on('error', () => undefined).resume();
+  await new Promise((resolve) => one.once('close', resolve));
+  sockets[0]?.destroy();
+  await countOf(admission.server, 499);
+  t.match(await send({ body: reviewOf(podWith()) }), { status: 200 });
+});
+
+async function countOf(server: Server, wanted: number): Promise<void> {
+  for (;;) {
+    const count = await new Promise<number>((resolve) => server.getConnections((_, found) => resolve(found)));
+    if (count === wanted) return;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
