@@ -25,12 +25,17 @@ export function removeSidecar(pod: unknown): Removal {
     return { outcome: 'refused', reason };
   }
   const status = readStatus(annotations);
-  if (status === undefined) return { outcome: 'refused', reason: `${statusAnnotation} is not what inject wrote` };
+  if (typeof status?.injected !== 'boolean') {
+    return { outcome: 'refused', reason: `${statusAnnotation} is not what inject wrote` };
+  }
+  const mark: Edit = { op: 'remove', path: ['metadata', 'annotations', statusAnnotation] };
+  // Of a refusal nothing else is ours: a container or a volume of our name is what it was refused for.
+  if (!status.injected) return { outcome: 'removed', edits: [mark] };
   const edits = [
     ...variableEdits(parts, fieldsOf(status.env)),
     ...(hasContainer ? sidecarEdits(parts) : []),
     ...graceEdits(parts, status.graceSeconds),
-    { op: 'remove' as const, path: ['metadata', 'annotations', statusAnnotation] },
+    mark,
   ];
   return { outcome: 'removed', edits };
 }

@@ -22,6 +22,12 @@ t.test('a container of our name without a status is not ours', (t) => {
     reason: /not injected/,
   });
   t.match(removeSidecar(podWith({ status: 'scribble' })), { outcome: 'refused', reason: /not what inject wrote/ });
+  for (const status of ['{}', '[]', '{"injected":"true"}']) {
+    t.match(removeSidecar(podWith({ status }, { containers: [{ name: 'sidebearer' }] })), {
+      outcome: 'refused',
+      reason: /not what inject wrote/,
+    });
+  }
   t.match(removeSidecar({ ...podWith({ status: '{}' }), spec: 1 }), { outcome: 'refused', reason: /no spec/ });
   t.end();
 });
@@ -30,9 +36,11 @@ t.test('what was changed since stays: a variable with another value, another tim
   const { pod } = inject(podWith({ env: 'URL,OTHER' }));
   const [app] = pod.spec.containers;
   pod.spec.terminationGracePeriodSeconds = 100;
-  if (app?.env?.[0] !== undefined) app.env[0].value = 'https://example.com';
+  for (const value of ['https://example.com', 'http://127.0.0.1:8080.example.com']) {
+    if (app?.env?.[0] !== undefined) app.env[0].value = value;
+    t.strictSame(uninjected(pod).spec.containers[0]?.env, [{ name: 'URL', value }]);
+  }
   const restored = uninjected(pod);
-  t.strictSame(restored.spec.containers[0]?.env, [{ name: 'URL', value: 'https://example.com' }]);
   t.equal(restored.spec.terminationGracePeriodSeconds, 100);
   t.end();
 });
@@ -47,7 +55,17 @@ t.test('lists of which only our entries are left are taken out whole', (t) => {
 });
 
 t.test('the status of a refusal is taken out alone', (t) => {
-  const pod = podWith({}, { hostNetwork: true });
-  t.strictSame(uninjected(inject(pod).pod), pod);
+  const own = [
+    { hostNetwork: true },
+    { volumes: [{ name: 'sidebearer-config' }] },
+    { containers: [{ name: 'app' }, { name: 'sidebearer' }] },
+    { initContainers: [{ name: 'sidebearer' }], volumes: [{ name: 'sidebearer-key' }] },
+  ];
+  for (const spec of own) {
+    const pod = podWith({}, spec);
+    const { outcome, pod: refused } = inject(pod);
+    t.equal(outcome, 'refused');
+    t.strictSame(uninjected(refused), pod, 'and nothing of its own with it');
+  }
   t.end();
 });
