@@ -147,6 +147,58 @@ t.test('nothing is read or told after the end', async (t) => {
   t.equal(clock.armed, 0, 'no timer is left');
 });
 
+t.test('a pair that is being read when the end comes is not taken', async (t) => {
+  const folder = createFolder(t);
+  const files = { cert: join(folder, 'tls.crt'), key: join(folder, 'tls.key') };
+  const links = linksTo(files, createFolder(t));
+  writeFileSync(files.cert, one.cert);
+  writeFileSync(files.key, one.key);
+  const clock = createFakeClock();
+  const endingAfterwards: typeof clock.after = (delayMs, fire, options) => {
+    const fireAndEnd = (): void => {
+      fire();
+      watch.close();
+    };
+    return clock.after(delayMs, fireAndEnd, options);
+  };
+  const taken: Certificate[] = [];
+  const watch = watchCertificate(
+    links,
+    await readCertificate(links),
+    { ...clock, after: endingAfterwards },
+    { replaced: (certificate) => void taken.push(certificate), refused: (thrown) => t.fail(String(thrown)) },
+  );
+  writeFileSync(files.cert, two.cert);
+  writeFileSync(files.key, two.key);
+  await clock.advance(5 * minute);
+  await delay(50);
+  t.strictSame(taken, []);
+});
+
+t.test(
+  'a certificate and a key in two folders are both watched; a new key of the same certificate is taken',
+  async (t) => {
+    const [folder, other] = [createFolder(t), createFolder(t)];
+    const files = { cert: join(folder, 'tls.crt'), key: join(other, 'tls.key') };
+    writeFileSync(files.cert, one.cert);
+    writeFileSync(files.key, one.key);
+    const clock = createFakeClock();
+    const taken: Certificate[] = [];
+    const watch = watchCertificate(files, await readCertificate(files), clock, {
+      replaced: (certificate) => void taken.push(certificate),
+      refused: (thrown) => t.fail(String(thrown)),
+    });
+    t.teardown(() => watch.close());
+    // Another text of the same key.
+    writeFileSync(files.key, `${one.key}\n`);
+    for (let round = 0; round < 500 && taken.length === 0; round += 1) {
+      await delay(10);
+      await clock.advance(10);
+    }
+    t.match(taken, [{ cert: one.cert, key: `${one.key}\n` }]);
+  },
+);
+
 t.test('a pair that cannot be used is refused with its setting', async (t) => {
   const folder = createFolder(t);
   const [cert, key, other] = ['tls.crt', 'tls.key', 'other.key'].map((name) => join(folder, name));

@@ -80,6 +80,7 @@ t.test('documents without a pod that asks are the same bytes, however they are w
     odd,
     plain,
     '{"kind":"Pod"}',
+    '{"kind":  "Pod", "n": 12345678901234567890}\n\n',
     '{}',
     '[]',
     '7',
@@ -116,6 +117,68 @@ spec:
   t.end();
 });
 
+t.test('a comment above an entry stays with it, and a file without a last line end loses nothing', (t) => {
+  const commented = deployment.replace(
+    '            - name: MODE',
+    '            # Fast or slow.\n            - name: MODE',
+  );
+  const injected = inject(commented);
+  t.match(injected, / {12}# Fast or slow\.\n {12}- name: MODE\n/);
+  t.equal(uninject(injected), commented);
+  const open = deployment.trimEnd();
+  t.ok(inject(open).startsWith('# The shop.\n'));
+  t.match(inject(open), /image: 'shop:1' # pinned\n\n/);
+  t.end();
+});
+
+t.test('in flow collections the comments, the order and the ends of lines stay', (t) => {
+  const flow = [
+    '# The shop.',
+    'kind: Pod # one',
+    'metadata: { annotations: { sidebearer.dev/inject: c } }',
+    "spec: { containers: [{ name: 'a' }] } # here",
+    '',
+  ].join('\r\n');
+  const injected = inject(flow);
+  t.match(injected, /^# The shop\.\r\nkind: Pod # one\r\nmetadata:/);
+  t.match(injected, /# here\r\n/);
+  t.notMatch(injected, /[^\r]\n/);
+  t.end();
+});
+
+t.test('an alias beside the edits costs no comment', (t) => {
+  const text = `# The shop.
+kind: Pod
+metadata: { annotations: { sidebearer.dev/inject: c, sidebearer.dev/env: URL } }
+spec:
+  containers:
+    - name: a
+      env: &env [{ name: A, value: b }] # for both
+    - name: b
+      env: *env
+`;
+  const injected = inject(text);
+  t.match(injected, /^# The shop\./);
+  t.match(injected, /# for both/);
+  const [{ spec }] = parseAllDocuments(injected).map((document) => document.toJS());
+  t.strictSame(
+    spec.containers.map(({ env }: { env: { name: string }[] }) => env.map(({ name }) => name)),
+    [
+      ['URL', 'A'],
+      ['URL', 'A'],
+    ],
+  );
+  t.end();
+});
+
+t.test('a file above 64 MiB is not read', (t) => {
+  t.throws(() => inject(`${' '.repeat(64 * 1_048_576)}{`), {
+    code: 'manifest_unusable',
+    message: /larger than 64 MiB/,
+  });
+  t.end();
+});
+
 t.test('JSON stays JSON', (t) => {
   const pod = {
     kind: 'Pod',
@@ -146,6 +209,7 @@ t.test('every kind of workload', (t) => {
     { kind: 'CronJob', metadata, spec: { jobTemplate: { spec: { template: pod } } } },
     { kind: 'PodTemplate', metadata, template: pod },
     { kind: 'DeploymentList', items: [{ kind: 'Deployment', metadata, spec: { template: pod } }] },
+    { kind: 'List', items: [{ kind: 'List', items: [{ kind: 'List', items: [{ kind: 'Pod', ...pod }] }] }] },
     { kind: 'Rollout', metadata, spec: { template: pod } },
     { kind: 'List', items: 'none' },
     { kind: 'toString' },

@@ -99,7 +99,7 @@ t.test('variables are set in front of the others, in every container and in init
         containers: [
           { name: 'app', env: [{ name: 'FULL', value: '$(OPENAI_BASE_URL)/x' }] },
           { name: 'worker', env: [{ name: 'OTHER_URL', value: 'http://elsewhere' }] },
-          { name: 'same', env: [{ name: 'OTHER_URL', value: 'http://127.0.0.1:8080/v1' }] },
+          { name: 'same', restartPolicy: 'Always', env: [{ name: 'OTHER_URL', value: 'http://127.0.0.1:8080/v1' }] },
         ],
         initContainers: [{ name: 'migrate' }, { name: 'mesh', restartPolicy: 'Always' }],
       },
@@ -202,6 +202,8 @@ t.test('sidecar: container is an ordinary container, and init containers have no
   t.equal(envOf(pod, 'init'), undefined);
   t.match(warnings, [/keeps this pod from completing: set sidebearer\.dev\/quit/]);
   t.strictSame(inject(podWith({ ...annotations, quit: 'true' }, { restartPolicy: 'Never' })).warnings, []);
+  t.match(inject(podWith(annotations, { restartPolicy: 'OnFailure' })).warnings, [/keeps this pod from completing/]);
+  for (const spec of [{}, { restartPolicy: 'Always' }]) t.strictSame(inject(podWith(annotations, spec)).warnings, []);
   t.end();
 });
 
@@ -257,6 +259,7 @@ t.test('what cannot work is refused, in words and in the status, and nothing els
     [podWith({}, { volumes: [{ name: 'sidebearer-secret-3' }] }), /volume named sidebearer-secret-3 already/],
     [podWith({}, { containers: [container('app', 8080)] }), /app declares port 8080.*set sidebearer\.dev\/proxy-port/],
     [podWith({}, { containers: [container('app', 9464, 'TCP')] }), /9464.*set sidebearer\.dev\/telemetry-port/],
+    [podWith({}, { initContainers: [container('mesh', 8080)] }), /container mesh declares port 8080/],
     [podWith({ 'proxy-port': '9090' }, { containers: [container('app', 9090)] }), /declares port 9090/],
     [podWith({ 'proxy-port': '9464' }), /proxy-port and telemetry-port are the same/],
     [podWith({}, { containers: [] }), /it has no containers/],
@@ -290,13 +293,31 @@ t.test('ports of another protocol, or out of the way, are no conflict; the one o
     outcome: 'injected',
     warnings: [/app declares port 1455.*move listen\.oauth/],
   });
+  const initContainers = [{ name: 'mesh', ports: [{ containerPort: 1455 }] }];
+  t.match(inject(podWith({}, { initContainers })).warnings, [/container mesh declares port 1455/]);
+  const two = ['first', 'second'].map((name) => ({ name, ports: [{ containerPort: 1455 }] }));
+  t.match(inject(podWith({}, { containers: two })).warnings, [/container first declares/]);
   t.end();
 });
 
 t.test('a value that cannot be used is named by what it takes, and never repeated', (t) => {
   const cases: readonly (readonly [string, readonly string[], RegExp])[] = [
     ['inject', ['true', 'Not_A_Name', 'a b', '-a', 'a..b', 'x'.repeat(254)], /inject is not the name of a ConfigMap/],
-    ['env', ['1URL', 'URL=v1', 'URL=/$(X)', 'URL=/a b', 'A,,B', ',', 'A,A=/x', 'A="x"'], /env is not a list such as/],
+    [
+      'env',
+      [
+        `${Array.from({ length: 51 }, (_, at) => `U${at}`)}`,
+        '1URL',
+        'URL=v1',
+        'URL=/$(X)',
+        'URL=/a b',
+        'A,,B',
+        ',',
+        'A,A=/x',
+        'A="x"',
+      ],
+      /env is not a list such as/,
+    ],
     ['containers', ['App', 'a,,b', 'a/b', 'a,a'], /containers is not a list of names/],
     ['image', ['a image', '-x', 'a'.repeat(600), 'é'], /image is not an image/],
     ['image-pull-policy', ['always', 'Sometimes'], /not Always, IfNotPresent or Never/],
@@ -319,36 +340,79 @@ t.test('a value that cannot be used is named by what it takes, and never repeate
       if (value.length > 5 && name !== 'secrets' && name !== 'sidecar') t.notOk(warnings[0]?.includes(value), value);
     }
   }
-  for (const what of ['cpu', 'memory']) {
-    const [more, less] = what === 'cpu' ? ['1', '900m'] : ['1Gi', '1000Mi'];
-    const { warnings } = inject(podWith({ [`${what}-request`]: more, [`${what}-limit`]: less }));
-    t.match(warnings, [new RegExp(`${what}-request is more than sidebearer.dev/${what}-limit`)]);
+  for (const [what, more, less] of [
+    ['cpu', '1', '900m'],
+    ['cpu', '0.5', '499m'],
+    ['memory', '1Gi', '1000Mi'],
+    ['memory', '1Gi', '1G'],
+    ['memory', '1G', '999M'],
+    ['memory', '1M', '999k'],
+    ['memory', '1Ki', '1k'],
+    ['memory', '1k', '999'],
+  ] as const) {
+    const both = (request: string, limit: string) =>
+      inject(podWith({ [`${what}-request`]: request, [`${what}-limit`]: limit }));
+    t.match(both(more, less).warnings, [new RegExp(`${what}-request is more than sidebearer.dev/${what}-limit`)]);
+    t.equal(both(less, more).outcome, 'injected');
+    t.equal(both(more, more).outcome, 'injected');
   }
   t.match(inject(podWith(), { image: undefined }).warnings, [/no image is named: set sidebearer\.dev\/image/]);
   t.end();
 });
 
-t.test('every mistake is told at once', (t) => {
-  const { warnings } = inject(podWith({ 'proxy-port': 'x', quit: 'y' }));
-  t.equal(warnings.length, 2);
+t.test('every mistake is told at once, and what is misspelt with them', (t) => {
+  const { warnings, pod } = inject(podWith({ 'proxy-port': 'x', quit: 'y', 'log-levle': 'debug' }));
+  t.match(warnings, [/^not injected: .*proxy-port/, /^not injected: .*quit/, /log-levle is not known/]);
+  t.match(statusOf(pod), { injected: false, reason: /proxy-port.*; .*quit/, warnings: [/log-levle is not known/] });
+  t.end();
+});
+
+t.test('a value is taken without the spaces around it, and a list with a comma at its end', (t) => {
+  const { outcome, pod } = inject(podWith({ inject: ' config ', env: ' URL , OTHER, ' }));
+  t.equal(outcome, 'injected');
+  t.match(pod.spec.volumes, [{ name: 'sidebearer-config', configMap: { name: 'config' } }]);
+  t.strictSame(statusOf(pod)?.['env'], { app: ['URL', 'OTHER'] });
+  t.end();
+});
+
+t.test('the status does not grow with what is told', (t) => {
+  const many = Object.fromEntries(Array.from({ length: 30 }, (_, at) => [`zzzzzzzz${at}`, 'x']));
+  const { warnings, pod } = inject(podWith(many));
+  t.equal(warnings.length, 30);
+  t.equal((statusOf(pod)?.['warnings'] as string[]).length, 10);
+  t.end();
+});
+
+t.test('keys-secret: none is neither mounted nor a volume', (t) => {
+  const { pod } = inject(podWith({ 'keys-secret': 'none' }));
+  t.strictSame(
+    pod.spec.volumes?.map(({ name }) => name),
+    ['sidebearer-config', 'sidebearer-account'],
+  );
   t.end();
 });
 
 t.test('a second look at an injected pod changes nothing and says nothing', (t) => {
   const { pod } = inject(podWith({ env: 'URL' }));
-  t.match(inject(pod), { outcome: 'already', edits: [], warnings: [], reason: /has the sidecar already/ });
+  const { outcome, edits, warnings } = inject(pod);
+  t.strictSame([outcome, edits, warnings], ['already', [], []]);
   t.end();
 });
 
 t.test('a status without its container is told; the one of a refusal is no obstacle', (t) => {
-  const copied = podWith({ status: '{"version":"0.1.0","injected":true}' });
-  t.match(inject(copied), { outcome: 'refused', edits: [], warnings: [/remove that annotation/] });
-  t.match(inject(podWith({ status: 'scribble' })), { outcome: 'refused', edits: [] });
+  const refusal = (pod: TestPod) => {
+    const { outcome, edits, warnings } = inject(pod);
+    t.strictSame([outcome, edits, warnings.length], ['refused', [], 1]);
+    return warnings[0];
+  };
+  t.match(refusal(podWith({ status: '{"version":"0.1.0","injected":true}' })), /remove that annotation/);
+  t.match(refusal(podWith({ status: 'scribble' })), /remove that annotation/);
   const { pod: refused } = inject(podWith({ quit: 'y' }));
-  t.match(inject(refused), { outcome: 'refused', edits: [], warnings: [/quit is not true or false/] });
+  t.match(refusal(refused), /quit is not true or false/, 'and the same status is not written again');
   const annotations = { ...refused.metadata.annotations, 'sidebearer.dev/quit': 'true' };
-  const { outcome, pod } = inject({ ...refused, metadata: { annotations } });
+  const { outcome, pod, warnings } = inject({ ...refused, metadata: { annotations } });
   t.equal(outcome, 'injected');
+  t.strictSame(warnings, [], 'our own annotation is none that is misspelt');
   t.match(statusOf(pod), { injected: true });
   t.end();
 });
@@ -377,12 +441,14 @@ t.test('containers that see the sidecar as a process are told', (t) => {
 t.test('annotations that leave no room for a status are not made too large', (t) => {
   const pod = podWith();
   pod.metadata.annotations = { ...pod.metadata.annotations, big: 'x'.repeat(262_144 - 60) };
-  t.match(inject(pod), { outcome: 'refused', edits: [], warnings: [/no room for a status/] });
+  const { outcome, edits, warnings } = inject(pod);
+  t.strictSame([outcome, edits], ['refused', []]);
+  t.match(warnings, [/no room for a status/]);
   t.end();
 });
 
 t.test('nothing foreign reaches a warning as it is', (t) => {
-  const nasty = 'a\r\nx: y\u{1f600}';
+  const nasty = `a\r\nx: y\u{1f600}${'z'.repeat(300)}`;
   const pod = podWith(
     { env: 'URL', [nasty]: 'x' },
     {
