@@ -1,8 +1,10 @@
 // The webhook as the real API server calls it, by its address: what reaches whoever creates a pod, a certificate that is
 // replaced meanwhile, a webhook that is gone. injector.test.ts has it as the chart installs it, with pods that run.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { connect } from 'node:tls';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { createAuthority } from '../providers/_certificate.ts';
@@ -24,6 +26,7 @@ interface Setting {
   readonly namespace: string;
   readonly mount: Mount;
   readonly webhook: ChildProcess;
+  readonly url: URL;
 }
 
 async function start(t: Test, failurePolicy: 'Fail' | 'Ignore'): Promise<Setting> {
@@ -60,7 +63,7 @@ async function start(t: Test, failurePolicy: 'Fail' | 'Ignore'): Promise<Setting
     ],
   });
   t.teardown(() => admin('DELETE', `${configurations}/${namespace}`));
-  const setting = { namespace, mount, webhook };
+  const setting = { namespace, mount, webhook, url: new URL(url) };
   // The API server hears of a new configuration a moment later.
   for (let round = 0; round < 200; round += 1) {
     const { pod } = await create(setting, { annotations: { 'sidebearer.dev/inject': 'config' } });
@@ -115,13 +118,44 @@ t.test('warnings reach whoever creates the pod; one that does not ask is as it w
   t.strictSame(plain.pod.metadata.annotations, without.pod.metadata.annotations);
 });
 
+/** Of the certificate that a new connection is shown. */
+async function servedSerial({ url }: Setting): Promise<string> {
+  const socket = connect({ host: url.hostname, port: Number(url.port), ca: authority.cert });
+  await once(socket, 'secureConnect');
+  const { serialNumber } = socket.getPeerCertificate();
+  socket.destroy();
+  return serialNumber;
+}
+
 t.test('a certificate that is replaced while pods are created fails none', { skip }, async (t) => {
   const setting = await start(t, 'Fail');
-  for (let round = 0; round < 20; round += 1) {
-    if (round % 5 === 0) setting.mount.swap(files());
-    const { pod } = await create(setting, { annotations: { 'sidebearer.dev/inject': 'config' } });
-    t.match(pod.spec.initContainers, [{ name: 'sidebearer' }]);
+  let isDone = false;
+  let created = 0;
+  const createAll = async (): Promise<void> => {
+    while (!isDone) {
+      const { pod } = await create(setting, { annotations: { 'sidebearer.dev/inject': 'config' } });
+      t.match(pod.spec.initContainers, [{ name: 'sidebearer' }]);
+      created += 1;
+    }
+  };
+  const creators = [createAll(), createAll()];
+  const until = async (what: string, isSo: () => boolean | Promise<boolean>): Promise<void> => {
+    for (let round = 0; round < 600; round += 1) {
+      if (await isSo()) return;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    t.fail(what);
+  };
+  for (let rotation = 1; rotation <= 4; rotation += 1) {
+    const next = files();
+    setting.mount.swap(next);
+    const { serialNumber } = new X509Certificate(next['tls.crt']);
+    await until('the new certificate is shown', async () => (await servedSerial(setting)) === serialNumber);
+    const before = created;
+    await until('pods are created with it', () => created >= before + 3);
   }
+  isDone = true;
+  await Promise.all(creators);
 });
 
 t.test('a webhook that is gone holds nothing up where failurePolicy is Ignore', { skip }, async (t) => {
