@@ -68,6 +68,8 @@ export function createAdmissionServer(
       minVersion: 'TLSv1.2',
       headersTimeout: 10_000,
       requestTimeout: REQUEST_TIMEOUT_MS,
+      // Node looks only each 30 s by default.
+      connectionsCheckingInterval: 2_000,
       keepAliveTimeout: KEEP_ALIVE_MS,
       handshakeTimeout: 10_000,
     },
