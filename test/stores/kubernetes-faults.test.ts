@@ -82,6 +82,25 @@ t.test('a credential without rights takes no login away from the others', async 
   );
 });
 
+t.test('what is left of ended logins goes after its half hour: the Secret does not grow', async (t) => {
+  const { server, open, clock } = await createKubernetesSetting(t, ['codex']);
+  const store = await open();
+  const put = (login: string): Promise<void> =>
+    store.logins.put(login, { credential: 'codex', sealed: 'x', expiresAtMs: clock.wallMs() + 60_000 });
+  const kept = (): string[] => Object.keys(server.objects.get('secrets/s-codex-logins')?.['data'] ?? {}).sort();
+  const [used, expired, last] = ['a', 'b', 'c'].map((letter) => letter.repeat(64)) as [string, string, string];
+  await put(used);
+  await store.logins.take(used);
+  await put(expired);
+  clock.pass(60_000);
+  await put(last);
+  t.strictSame(kept(), [used, expired, last]);
+  t.match(await store.logins.find(expired), { status: 'expired' });
+  clock.pass(30 * 60_000);
+  await put('d'.repeat(64));
+  t.strictSame(kept(), [last, 'd'.repeat(64)]);
+});
+
 t.test('a Secret without our key is absent, takes a record, and keeps what is another’s', async (t) => {
   const { server, open } = await createKubernetesSetting(t, ['codex']);
   const metadata = { name: 's-codex', resourceVersion: '1', labels: { a: 'b' } };
