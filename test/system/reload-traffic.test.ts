@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect, type TLSSocket } from 'node:tls';
+import { connect } from 'node:tls';
 import t from 'tap';
 import { WebSocket, WebSocketServer } from 'ws';
 import { createAuthority } from '../providers/_certificate.ts';
@@ -195,8 +195,8 @@ store: { kind: memory }
     const { port } = new URL(program.proxyUrl);
     const client = clients.issue({});
     /** Resolves with the certificate that was shown, or with nothing where we were not let in. */
-    const enter = async (): Promise<{ socket: TLSSocket; serial: string | undefined }> => {
-      const socket = connect({ host: '127.0.0.1', port: Number(port), ca: servers.cert, ...client });
+    const enter = async (shows: { cert: string; key: string } = client) => {
+      const socket = connect({ host: '127.0.0.1', port: Number(port), ca: servers.cert, ...shows });
       const shown = Promise.withResolvers<string | undefined>();
       socket.on('error', () => shown.resolve(undefined));
       socket.on('close', () => shown.resolve(undefined));
@@ -229,7 +229,9 @@ store: { kind: memory }
     t.match(told(program, 'config_refused')[0], { code: 'tls_file_unusable', setting: 'listen.tls.key' });
     const still = await enter();
     t.equal(still.serial, after.serial);
-    for (const { socket } of [refused, before, after, still]) socket.destroy();
+    const stranger = await enter(createAuthority('strangers').issue({}));
+    t.equal(stranger.serial, undefined, 'and clients must still show a certificate of their authority');
+    for (const { socket } of [refused, before, after, still, stranger]) socket.destroy();
     t.notMatch(program.output(), /PRIVATE KEY/);
     t.equal(await program.end(), 0);
   },

@@ -264,6 +264,16 @@ store: { kind: file, path: "${join(folder, 'store')}", keys: ${JSON.stringify(ke
   const again = await runProgramWith(['--config', mount.path('config.yaml')]);
   t.equal((await call(again.proxyUrl)).status, 200);
   t.equal(service.requests.length, 1, 'the stored token serves');
-  for (const { output } of [program, again]) t.notOk([oldKey, newKey].some((each) => output().includes(each)));
   t.equal(await again.end(), 0);
+
+  // One that began with a key that opens nothing goes on at once when the right one comes.
+  mount.swap({ 'config.yaml': config([key()]) });
+  const late = await runProgramWith(['--config', mount.path('config.yaml')]);
+  t.equal((await call(late.proxyUrl)).code, 'record_unopenable');
+  mount.swap({ 'config.yaml': config([newKey]) });
+  await toldTimes(late, 'config_reloaded', 1);
+  await eventually('it is opened', async () => ((await call(late.proxyUrl)).status === 200 ? true : undefined));
+  t.equal(service.requests.length, 1);
+  t.equal(await late.end(), 0);
+  for (const { output } of [program, again, late]) t.notOk([oldKey, newKey].some((each) => output().includes(each)));
 });
