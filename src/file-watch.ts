@@ -6,7 +6,7 @@ import type { Clock, Timer } from './clock.ts';
 
 /** A write is several events; kubelet's swap is some more. */
 const SETTLE_MS = 50;
-/** A folder that is not there (yet), or was replaced, is looked for again this often. */
+/** A folder that is not there (yet), was replaced, or cannot be watched is looked at again this often. */
 const RETRY_MS = 5_000;
 
 /** As the kernel's own limit. */
@@ -46,9 +46,9 @@ export function watchContents(folder: string, clock: Clock, changed: () => void)
     return watcher !== undefined;
   }
 
-  /** Whatever was written while nobody watched raised no event. */
+  /** Whatever was written while nobody watched raised no event: of a folder that is there and cannot be watched, all. */
   function rearm(): void {
-    if (!isClosed && arm()) changed();
+    if (!isClosed && (arm() || watched !== undefined)) changed();
   }
 
   /** The first event of a burst sets the time: in a folder that never rests, waiting for rest would be for ever. */
