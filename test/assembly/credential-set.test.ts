@@ -34,8 +34,13 @@ function configOf(credentials: Readonly<Record<string, object>>): Config {
 
 function create(t: Test) {
   const watches = new Set<number>();
+  let begun = 0;
   const hook = createHook({
-    init: (id, type) => void (type === 'FSEVENTWRAP' && watches.add(id)),
+    init(id, type) {
+      if (type !== 'FSEVENTWRAP') return;
+      watches.add(id);
+      begun += 1;
+    },
     destroy: (id) => void watches.delete(id),
   }).enable();
   const folder = mkdtempSync(join(tmpdir(), 'sidebearer-'));
@@ -71,11 +76,11 @@ function create(t: Test) {
     clientId: 'app',
     clientAuth: 'none',
   };
-  return { set, clock, prepare, watching, file, machine };
+  return { set, clock, prepare, watching, begun: () => begun, file, machine };
 }
 
 t.test('two hundred reloads, of the same and of others, leave neither watches nor timers behind', async (t) => {
-  const { set, clock, prepare, watching, file, machine } = create(t);
+  const { set, clock, prepare, watching, begun, file, machine } = create(t);
   const first = configOf({ file, machine });
   (await prepare(first)).commit();
   set.start();
@@ -85,7 +90,8 @@ t.test('two hundred reloads, of the same and of others, leave neither watches no
     (await prepare(configOf({ file, machine }))).commit();
     set.start();
   }
-  t.equal(set.all.get('file'), refresher, 'what stays the same is not touched');
+  t.equal(set.all.get('file'), refresher);
+  t.equal(begun(), 1, 'what stays the same is not touched');
   await watching(1);
   t.equal(clock.armed, armed);
   for (let round = 0; round < 200; round += 1) {
