@@ -17,6 +17,8 @@ import { createRotatingEndpoint } from './_rotating-endpoint.ts';
 
 const listen = 'listen: { proxy: "127.0.0.1:0", oauth: "127.0.0.1:0", telemetry: "127.0.0.1:0" }';
 
+t.setTimeout(120_000);
+
 function gate(): { readonly until: Promise<void>; open(): void } {
   const { promise, resolve } = Promise.withResolvers<void>();
   return { until: promise, open: resolve };
@@ -105,6 +107,12 @@ shutdown: { minDrain: 0s, maxDrain: 1ms }
   await endpoint.redeemed(1);
   mount.swap({ 'config.yaml': config(other, 'other') });
   await toldTimes(program, 'config_reloaded', 1);
+  // It comes back meanwhile: the same redeem serves it, and no second one is sent beside it.
+  mount.swap({ 'config.yaml': config(app, 'app') });
+  await toldTimes(program, 'config_reloaded', 2);
+  mount.swap({ 'config.yaml': config(other, 'other') });
+  await toldTimes(program, 'config_reloaded', 3);
+  t.equal(endpoint.redeems.length, 1);
   const ended = program.end();
   await eventually('the proxy to be closed', async () =>
     (await fetch(program.proxyUrl).catch(() => undefined)) === undefined ? true : undefined,
