@@ -26,7 +26,7 @@ credentials:
   spare: { provider: file, path: "${tokens.path('spare')}" }
 store: { kind: memory }
 ${rest}`;
-  const mount = createMount(t, { 'config.yaml': config('', '') });
+  const mount = createMount(t, { 'config.yaml': config('', 'shutdown: { maxDrain: 10m }') });
   const program = await runProgramWith(['--config', mount.path('config.yaml')]);
   t.teardown(() => program.end('SIGKILL'));
   const readyz = async (): Promise<number> => (await fetch(`${program.telemetryUrl}/readyz`)).status;
