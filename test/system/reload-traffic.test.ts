@@ -165,7 +165,6 @@ store: { kind: memory }
   t.equal(String(data), 'echo still here');
   held.open();
   t.match(await slow, { status: 200, echo: { upstream: 'one' } });
-  // Not before the last: then the old upstream's connections are closed.
   socket.close();
   await once(socket, 'close');
   t.equal(await program.end(), 0);
