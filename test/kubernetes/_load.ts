@@ -1,6 +1,7 @@
 // Constant load on the pods of a Service, as kube-proxy would spread it: each request goes to an address that is a ready
 // endpoint at that moment. This node routes no Services.
 import { Agent, request } from 'undici';
+import { eventually } from '../system/_process.ts';
 import { admin } from './_cluster.ts';
 
 export interface Load {
@@ -45,7 +46,11 @@ export async function startLoad(
   const failures: string[] = [];
   let served = 0;
   let isStopped = false;
-  let addresses = await endpointsOf(namespace, service);
+  /** The slices follow the pods a moment later. */
+  let addresses = await eventually('a ready endpoint', async () => {
+    const ready = await endpointsOf(namespace, service);
+    return ready.length > 0 ? ready : undefined;
+  });
 
   async function follow(): Promise<void> {
     while (!isStopped) {
@@ -59,6 +64,7 @@ export async function startLoad(
       const address = addresses[turn % addresses.length];
       const url = `http://${address}:${port}/`;
       try {
+        if (address === undefined) throw new Error('no endpoint is ready');
         const { statusCode, body } = await request(url, { dispatcher: agent, method: 'POST', body: `turn ${turn}` });
         const text = await body.text();
         if (statusCode === 200 && expected.test(text)) served += 1;
