@@ -178,6 +178,11 @@ t.test('the configuration in force is named, and one that was refused with all t
   );
   t.match(await page(), '<code>store.lease</code> · <code>restart_required</code>');
   t.match(await page(), 'cannot be read: <code>config_unreadable</code>');
+  for (const { code } of refused.mistakes) {
+    const next = catalogue[code].next.replaceAll('`', '&#96;');
+    t.match(await page(), `<code>${code}</code><br>${next}</li>`, 'and what to do about it');
+  }
+  t.match(await page('zh'), '<code>config_unreadable</code><br>请检查 --config 给出的路径及其权限。</li>');
   t.match(await page(), /And 7 more.*Refused <time [^>]*>1 min 30 s ago /s);
   t.match(await page('zh'), /更改后的配置被拒绝.*配置中有未知的键: .*第 3 行第 5 列.*restart_required.*另有 7 处错误/s);
   t.match(await page('zh'), /配置 <code>0a1b2c3d<\/code>/);

@@ -1,5 +1,6 @@
 // The status page: every credential, how it is, what failed last and what to do about it. Reads, never acts.
 import type { CredentialStatus, PublishedState } from '../../credentials/bearer.ts';
+import { catalogue } from '../../errors/catalogue.ts';
 import type { ConfigurationMistake, ConfigurationStatus } from '../configuration-status.ts';
 import { type Content, html, type Markup } from '../html.ts';
 import type { Texts } from '../texts/english.ts';
@@ -110,7 +111,7 @@ function mistakeItem(texts: Texts, { code, setting, line, column }: Configuratio
   const place = line === undefined ? undefined : texts.status.place(line, column);
   return html`<li>${texts.error.message(code)}: ${setting !== undefined && html`<code>${setting}</code> · `}${
     place !== undefined && html`${place} · `
-  }<code>${code}</code></li>`;
+  }<code>${code}</code><br>${texts.error.next(code, catalogue[code].next)}</li>`;
 }
 
 function configuration({ texts, nowMs, configuration }: StatusFacts): Content {
